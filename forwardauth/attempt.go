@@ -1,0 +1,241 @@
+package forwardauth
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/session"
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// Names of our cookies, without the __Host- prefix that they carry on https.
+const (
+	cookieName  = "vippsauth"
+	hintName    = cookieName + "-hint"
+	attemptName = cookieName + "-login-"
+)
+
+const (
+	attemptVersion  = 1
+	attemptTTL      = 30 * time.Minute
+	maxAttempts     = 5
+	maxState        = 512
+	maxStateSealed  = maxState - stateIDLength - 1
+	maxStateReturn  = 180 // a longer return path stays in the cookie alone
+	stateIDLength   = 43
+	attemptIDLength = 12 // of the state's id, in the name of the cookie
+	attemptTimeLen  = 7  // base 36 seconds, in front of it: the oldest attempts are pruned by name
+)
+
+// attempt is one login on its way. It is sealed in a cookie of its own, so that several tabs all finish.
+type attempt struct {
+	Pending  vipps.PendingLogin
+	ReturnTo string
+	Clicked  bool // a person asked for it
+	Confirm  bool // before the session exists a page asks who continues
+	Round    int64
+}
+
+func (a *attempt) append(b []byte) []byte {
+	p := &a.Pending
+	b = session.AppendVersion(b, attemptVersion)
+	for _, s := range []string{p.Issuer, p.ClientID, p.State, p.Nonce, p.Verifier, p.RedirectURI, p.ACRValues, a.ReturnTo} {
+		b = session.AppendText(b, s)
+	}
+	b = session.AppendBool(b, p.Silent)
+	b = session.AppendBool(b, a.Clicked)
+	b = session.AppendBool(b, a.Confirm)
+	b = session.AppendTime(b, p.Started)
+	return session.AppendInt(b, a.Round)
+}
+
+func (a *attempt) read(payload []byte) error {
+	r := session.NewReader(payload)
+	if r.Version() != attemptVersion {
+		return session.ErrPayload
+	}
+	p := &a.Pending
+	for _, s := range []*string{&p.Issuer, &p.ClientID, &p.State, &p.Nonce, &p.Verifier, &p.RedirectURI, &p.ACRValues, &a.ReturnTo} {
+		*s = r.Text()
+	}
+	p.Silent = r.Bool()
+	a.Clicked = r.Bool()
+	a.Confirm = r.Bool()
+	p.Started = r.Time()
+	a.Round = r.Int()
+	return r.Done()
+}
+
+// carried is what the state parameter carries besides its id, sealed: enough to go on when the cookie of the
+// attempt is lost, because the person came back in another browser or from an old tab.
+type carried struct {
+	ReturnTo string
+	Round    int64
+	Started  time.Time
+}
+
+// seal returns the text for the state parameter.
+func (c carried) seal(box *session.Box) (string, error) {
+	if len(c.ReturnTo) > maxStateReturn {
+		c.ReturnTo = "/"
+	}
+	b := session.AppendVersion(nil, attemptVersion)
+	b = session.AppendText(b, c.ReturnTo)
+	b = session.AppendInt(b, c.Round)
+	b = session.AppendTime(b, c.Started)
+	return box.Seal(b)
+}
+
+func (c *carried) open(box *session.Box, text string) bool {
+	if text == "" || len(text) > maxStateSealed {
+		return false
+	}
+	payload, err := box.Open(text)
+	if err != nil {
+		return false
+	}
+	r := session.NewReader(payload)
+	if r.Version() != attemptVersion {
+		return false
+	}
+	c.ReturnTo = r.Text()
+	c.Round = r.Int()
+	c.Started = r.Time()
+	return r.Done() == nil
+}
+
+// start describes a login to start.
+type start struct {
+	returnTo string
+	silent   bool
+	clicked  bool
+	confirm  bool
+	round    int64
+}
+
+// startLogin makes the attempt's cookie and sends the browser to the provider.
+func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint) {
+	now := e.now()
+	id := vipps.NewStateID()
+	suffix, err := carried{ReturnTo: st.returnTo, Round: st.round, Started: now}.seal(s.states)
+	if err != nil {
+		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
+		return
+	}
+	pending, location, err := e.client.BeginLogin(r.Context(), vipps.LoginRequest{
+		RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix,
+	})
+	if err != nil {
+		e.fail(w, r, s, failure{code: codeOf(err, ""), returnTo: st.returnTo, err: err})
+		return
+	}
+	pending.Started = now
+	a := attempt{Pending: *pending, ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: st.confirm, Round: st.round}
+	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending, now); err != nil {
+		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
+		return
+	}
+	if st.silent {
+		h.SilentStarted = now
+		if e.state.silentStarted(now) {
+			e.metrics.silentPaused.Inc()
+			e.log.Error("silent login pauses for an hour: none of the last attempts came back from the provider",
+				zap.Int("attempts", silentVanishedAt))
+		}
+	}
+	e.remember(w, r, s, h, now)
+	e.metrics.started(st.silent)
+	redirect(w, r, location)
+}
+
+// attemptJar is the cookie of the attempt with this state id.
+func attemptJar(s *site, id string, now time.Time) session.Jar {
+	return session.Jar{Name: attemptName + timePrefix(now) + id[:attemptIDLength], Secure: s.secure, MaxChunks: 1}
+}
+
+func timePrefix(t time.Time) string {
+	text := strconv.FormatInt(max(0, t.Unix()), 36)
+	return strings.Repeat("0", max(0, attemptTimeLen-len(text))) + text
+}
+
+// saveAttempt seals a payload in a cookie of its own and prunes the oldest of those that are there.
+func (e *Engine) saveAttempt(w http.ResponseWriter, r *http.Request, s *site, id string, payload []byte, box *session.Box, now time.Time) error {
+	names := attemptCookies(s, r.Header)
+	slices.Sort(names) // the time in the name makes this the order of age; what isn't ours to read goes first
+	for len(names) >= maxAttempts {
+		e.clearNamed(w, r, s, names[0])
+		names = names[1:]
+	}
+	sealed, err := box.Seal(payload)
+	if err != nil {
+		return err
+	}
+	jar := attemptJar(s, id, now)
+	return jar.Set(w, r, sealed, attemptTTL)
+}
+
+func (e *Engine) clearNamed(w http.ResponseWriter, r *http.Request, s *site, name string) {
+	jar := session.Jar{Name: name, Secure: s.secure, MaxChunks: 1}
+	jar.Clear(w, r)
+}
+
+// attemptCookies returns the names, without prefix, of the attempts that the browser sent.
+func attemptCookies(s *site, h http.Header) []string {
+	prefix := attemptName
+	if s.secure {
+		prefix = hostPrefix + attemptName
+	}
+	var names []string
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if strings.HasPrefix(name, prefix) && isToken(name) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], hostPrefix)
+	}
+	return names
+}
+
+const hostPrefix = "__Host-"
+
+// findAttempt returns the name and the value of the cookie of the attempt with this state id.
+func findAttempt(s *site, h http.Header, id string) (name, value string, ok bool) {
+	for _, name := range attemptCookies(s, h) {
+		if len(name) == len(attemptName)+attemptTimeLen+attemptIDLength && strings.HasSuffix(name, id[:attemptIDLength]) {
+			jar := session.Jar{Name: name, Secure: s.secure, MaxChunks: 1}
+			if value, found := jar.Get(h); found == session.One {
+				return name, value, true
+			}
+		}
+	}
+	return "", "", false
+}
+
+// ownCookie reports whether a cookie of this name is ours. None of them reaches the app.
+func ownCookie(name string) bool {
+	name = strings.TrimPrefix(name, hostPrefix)
+	return name == cookieName || strings.HasPrefix(name, cookieName+".") || strings.HasPrefix(name, cookieName+"-")
+}
+
+// splitState checks the form of a state of ours and returns its parts.
+func splitState(state string) (id, suffix string, ok bool) {
+	if len(state) > maxState {
+		return "", "", false
+	}
+	id, suffix, _ = strings.Cut(state, ".")
+	if len(id) != stateIDLength || strings.ContainsFunc(state, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+	}) {
+		return "", "", false
+	}
+	return id, suffix, true
+}

@@ -1,0 +1,71 @@
+package forwardauth_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+)
+
+// warmQuestion is a judged request of somebody who has logged in.
+func warmQuestion(tb testing.TB, l *lab, b *browser) forwardauth.Original {
+	tb.Helper()
+	return forwardauth.Original{
+		Method: "GET", Scheme: "http", Host: l.site.Listener.Addr().String(), URI: "/orders?page=2",
+		Header: http.Header{
+			"Cookie": {"vippsauth=" + b.cookie("vippsauth")}, "Accept": {"text/html"}, "User-Agent": {"Mozilla/5.0"},
+			"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
+		},
+	}
+}
+
+// TestDecideAllocations holds the promise: at most 4 allocations with a warm session, at most 25 to open a
+// cookie never seen before.
+func TestDecideAllocations(t *testing.T) {
+	l := newLab(t, nil)
+	b := l.loggedIn(phoneAase)
+	o := warmQuestion(t, l, b)
+	if d := l.engine.Decide(o); !d.Authenticated() || d.Sub() == "" {
+		t.Fatalf("decided %v", d.Verdict)
+	}
+	if n := testing.AllocsPerRun(1000, func() { l.engine.Decide(o) }); n > 4 {
+		t.Errorf("warm: %v allocations, want at most 4", n)
+	}
+	if n := testing.AllocsPerRun(200, func() {
+		l.engine.ForgetOpened()
+		l.engine.Decide(o)
+	}); n > 25 {
+		t.Errorf("cold: %v allocations, want at most 25", n)
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	l := newLab(b, nil)
+	o := warmQuestion(b, l, l.loggedIn(phoneAase))
+	b.Run("warm", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if d := l.engine.Decide(o); !d.Authenticated() {
+				b.Fatal(d.Verdict)
+			}
+		}
+	})
+	b.Run("warm on all cores", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if d := l.engine.Decide(o); !d.Authenticated() {
+					b.Error(d.Verdict)
+				}
+			}
+		})
+	})
+	b.Run("cold", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			l.engine.ForgetOpened()
+			if d := l.engine.Decide(o); !d.Authenticated() {
+				b.Fatal(d.Verdict)
+			}
+		}
+	})
+}

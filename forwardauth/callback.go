@@ -1,0 +1,282 @@
+package forwardauth
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/vippsauth/vippsauth/session"
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// personAnswers is how long after its start an access_denied is a person's "no", in answer to a dialog, and
+// not the provider's to an attempt without one.
+const personAnswers = 3 * time.Second
+
+// callback answers the redirect from the provider. It renders nothing: it goes on to the page asked for, or to
+// /_vipps/result, whose URL holds neither code nor state. Whatever goes wrong here, a session that is there
+// stays as it is.
+func (e *Engine) callback(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	if !e.navigationOnly(w, r, s, o) {
+		return
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err == nil {
+		_, err = vipps.ParseCallback(query)
+	}
+	if err != nil {
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback}, err)
+		return
+	}
+	state := query.Get("state")
+	id, suffix, ok := splitState(state)
+	if !ok {
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback}, errors.New("the state parameter is missing or not of our making"))
+		return
+	}
+	name, value, ok := findAttempt(s, r.Header, id)
+	if !ok {
+		e.lostAttempt(w, r, s, suffix, o)
+		return
+	}
+	var a attempt
+	payload, err := s.pending.Open(value)
+	if err == nil {
+		err = a.read(payload)
+	}
+	if err != nil {
+		e.clearNamed(w, r, s, name)
+		e.unopenableAttempt(w, r, s, suffix)
+		return
+	}
+	e.finishAttempt(w, r, s, name, &a, state, query)
+}
+
+// finishAttempt goes on with the attempt that this browser started. Its state is compared before anything
+// else of the answer counts, and it works once.
+func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, name string, a *attempt, state string, query url.Values) {
+	now := e.now()
+	if subtle.ConstantTimeCompare([]byte(state), []byte(a.Pending.State)) != 1 {
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback}, errors.New("the state parameter does not match the attempt's"))
+		return
+	}
+	e.clearNamed(w, r, s, name)
+	expires := a.Pending.Started.Add(attemptTTL)
+	if now.After(expires) || now.Before(a.Pending.Started.Add(-clockSkew)) {
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt has expired"))
+		return
+	}
+	if !e.state.use(a.Pending.State, now, expires) {
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeUsedState, ReturnTo: a.ReturnTo}, errors.New("the login attempt was used before"))
+		return
+	}
+	if a.Pending.Silent {
+		e.state.silentReturned()
+	}
+	if query.Has("code") && query.Has("error") {
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback, ReturnTo: a.ReturnTo}, errors.New("the callback has both code and error"))
+		return
+	}
+	login, err := e.client.FinishLogin(r.Context(), &a.Pending, query)
+	if err != nil {
+		e.attemptFailed(w, r, s, a, query.Get("error"), err, now)
+		return
+	}
+	e.metrics.finished(a.Pending.Silent, outcomeSuccess)
+	e.attemptSucceeded(w, r, s, a, login)
+}
+
+// attemptFailed tells a silent miss, which goes on, from a person's answer and from a fault, which are told.
+func (e *Engine) attemptFailed(w http.ResponseWriter, r *http.Request, s *site, a *attempt, answered string, err error, now time.Time) {
+	code := codeOf(err, answered)
+	h := e.hint(s, r.Header)
+	h.SilentStarted = time.Time{}
+	if a.Pending.Silent && silentMiss(answered, err, now.Sub(a.Pending.Started)) {
+		e.metrics.finished(true, outcomeMiss)
+		h.MissUntil = now.Add(e.cfg.SilentRetry)
+		e.remember(w, r, s, h, now)
+		e.silentMissed(w, r, s, a)
+		return
+	}
+	e.metrics.finished(a.Pending.Silent, outcomeOf(code))
+	if a.Pending.Silent {
+		h.MissUntil = now.Add(e.cfg.SilentRetry)
+		e.remember(w, r, s, h, now)
+	}
+	res := result{Kind: resultError, Code: code, ReturnTo: a.ReturnTo}
+	var ve *vipps.Error
+	if errors.As(err, &ve) && ve.Temporary() {
+		res.Kind, res.RetryAfter = resultUnavailable, retryAfter(ve)
+	}
+	e.toResult(w, r, s, res, err)
+}
+
+// silentMiss reports whether what the provider answered says no more than that nobody could be logged in without
+// a dialog. Any error code may, but for those that only a person causes. A fault that we found in the answer
+// ourselves, such as another issuer's name, is none.
+func silentMiss(answered string, err error, elapsed time.Duration) bool {
+	var ve *vipps.Error
+	if !errors.As(err, &ve) || !providersOwn(ve, answered) {
+		return false
+	}
+	switch ve.Code {
+	case "wrong_challenge", "outdated_app_version":
+		return false
+	case "access_denied":
+		return elapsed < personAnswers
+	default:
+		return true
+	}
+}
+
+// providersOwn reports whether an error is the provider's answer in the callback, and not our verdict on it.
+func providersOwn(ve *vipps.Error, answered string) bool {
+	return ve.Stage == vipps.StageAuthorize && answered != "" && (ve.Code == answered || ve.Code == vipps.CodeUnknown)
+}
+
+// silentMissed goes on after a miss: the full login at once for a person who clicked, otherwise what
+// without_session says.
+func (e *Engine) silentMissed(w http.ResponseWriter, r *http.Request, s *site, a *attempt) {
+	res := result{ReturnTo: a.ReturnTo, Round: a.Round, Clicked: a.Clicked, Confirm: a.Confirm}
+	switch {
+	case a.Clicked || e.cfg.WithoutSession == WithoutSessionLogin:
+		res.Kind = resultFull
+	case e.cfg.WithoutSession == WithoutSessionPage:
+		res.Kind = resultLogin
+	default:
+		redirect(w, r, s.origin+a.ReturnTo)
+		return
+	}
+	e.toResult(w, r, s, res, nil)
+}
+
+// lostAttempt is a callback without its cookie: another browser after the app, an old tab, a second use. With
+// a live session the person just goes on; without, the login restarts once.
+func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, suffix string, o Original) {
+	var c carried
+	known := c.open(s.states, suffix)
+	rd := returnToFromURI(c.ReturnTo)
+	if op, _ := e.session(s, r.Header, e.now()); op != nil {
+		redirect(w, r, s.origin+rd)
+		return
+	}
+	e.metrics.lost.Inc()
+	switch {
+	case !known:
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState}, errors.New("no cookie for this login attempt, and a state that our keys don't open"))
+	case c.Round == 0 && e.now().Sub(c.Started) < attemptTTL:
+		e.toResult(w, r, s, result{Kind: resultRestart, ReturnTo: rd, Round: 1}, nil)
+	default:
+		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: e.lostCause(s, r, o)}, errors.New("the login attempt's cookie was lost again"))
+	}
+}
+
+// unopenableAttempt is a callback whose cookie is there, but sealed with a key that is not ours.
+func (e *Engine) unopenableAttempt(w http.ResponseWriter, r *http.Request, s *site, suffix string) {
+	var c carried
+	c.open(s.states, suffix)
+	rd := returnToFromURI(c.ReturnTo)
+	if op, _ := e.session(s, r.Header, e.now()); op != nil {
+		redirect(w, r, s.origin+rd)
+		return
+	}
+	e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: causeOtherKey},
+		errors.New("the login attempt's cookie was sealed with another key: every replica needs the same cookie_keys"))
+}
+
+// lostCause is the likeliest reason why a browser brings none of our cookies back.
+func (e *Engine) lostCause(s *site, r *http.Request, o Original) loopCause {
+	switch {
+	case s.secure && o.Scheme == "http":
+		return causeHTTP
+	case sent(&s.hintJar, r.Header) || sent(&s.jar, r.Header):
+		return causeUnknown
+	default:
+		return causeCookiesRefused
+	}
+}
+
+func sent(jar *session.Jar, h http.Header) bool {
+	_, found := jar.Get(h)
+	return found != session.None
+}
+
+// attemptSucceeded makes the session, or first asks who continues.
+func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *site, a *attempt, login *vipps.Login) {
+	now := e.now()
+	d := e.newSession(login, now)
+	if a.Confirm || e.hint(s, r.Header).Logout != notLoggedOut && e.cfg.ConfirmPerson != ConfirmNever {
+		e.askPerson(w, r, s, a, d, now)
+		return
+	}
+	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked, now)
+}
+
+// newSession keeps of a login what headers, policy and /_vipps/me need.
+func (e *Engine) newSession(login *vipps.Login, now time.Time) *sessionData {
+	d := &sessionData{
+		ID: vipps.NewStateID()[:22], Sub: login.User.Sub,
+		AuthTime: login.AuthTime, Issued: now, Expires: now.Add(e.cfg.SessionTTL),
+	}
+	if d.AuthTime.IsZero() {
+		d.AuthTime = login.IssuedAt
+	}
+	if e.cfg.SessionIdle > 0 {
+		d.IdleUntil = now.Add(e.cfg.SessionIdle)
+	}
+	for _, name := range e.claims {
+		value, ok := login.User.Claim(name)
+		if !ok || name == "email" && !login.User.EmailVerified && e.cfg.EmailUnverified == EmailUnverifiedDrop {
+			continue
+		}
+		d.Claims = append(d.Claims, claimValue{Name: name, Value: value})
+	}
+	return d
+}
+
+// beginSession replaces whatever session the browser had by a fresh one and goes on to the page asked for. The
+// app's own cookies survive only if it is the same person's session that goes on.
+func (e *Engine) beginSession(w http.ResponseWriter, r *http.Request, s *site, d *sessionData, rd string, clicked bool, now time.Time) {
+	samePerson := e.retireSession(s, r.Header, d.Sub, now)
+	size, err := e.writeSession(w, r, s, d, now)
+	if err != nil {
+		e.logSessionTooBig(d, err)
+		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: causeTooBig}, err)
+		return
+	}
+	if !samePerson {
+		e.expireAppCookies(w)
+	}
+	h := e.hint(s, r.Header)
+	h.succeeded(clicked, d.Expires, size, now)
+	e.remember(w, r, s, h, now)
+	e.metrics.sessions.Inc()
+	redirect(w, r, s.origin+rd)
+}
+
+// retireSession ends the sessions of other people that the request still carries, and reports whether those
+// that it carries, expired or not, are all this person's. A session of the same person lives on to its end:
+// requests of another tab may be on their way with it.
+func (e *Engine) retireSession(s *site, header http.Header, sub string, now time.Time) (samePerson bool) {
+	values := s.jar.Values(header)
+	samePerson = len(values) > 0
+	for _, value := range values {
+		var old sessionData
+		payload, err := s.sessions.Open(value)
+		if err == nil {
+			err = old.read(payload)
+		}
+		if err != nil || e.state.isRevoked(old.ID, now) {
+			samePerson = false
+			continue
+		}
+		if old.Sub != sub {
+			samePerson = false
+			e.state.revoke(old.ID, now, old.Expires.Add(clockSkew))
+			s.opened.remove(value)
+		}
+	}
+	return samePerson
+}

@@ -1,0 +1,127 @@
+package forwardauth
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/vippsauth/vippsauth/session"
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// confirmation is a finished login that waits for "Continue as …". It is no session: nothing but the answer
+// of the browser that holds it makes it one.
+type confirmation struct {
+	Session  sessionData
+	ReturnTo string
+	Clicked  bool
+}
+
+func (c *confirmation) append(b []byte) []byte {
+	b = session.AppendVersion(b, attemptVersion)
+	b = session.AppendText(b, string(c.Session.append(nil)))
+	b = session.AppendText(b, c.ReturnTo)
+	return session.AppendBool(b, c.Clicked)
+}
+
+func (c *confirmation) read(payload []byte) error {
+	r := session.NewReader(payload)
+	if r.Version() != attemptVersion {
+		return session.ErrPayload
+	}
+	data := r.Text()
+	c.ReturnTo = r.Text()
+	c.Clicked = r.Bool()
+	if err := r.Done(); err != nil {
+		return err
+	}
+	return c.Session.read([]byte(data))
+}
+
+// askPerson keeps a finished login in the attempt's cookie and goes on to the page that asks who continues.
+func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *attempt, d *sessionData, now time.Time) {
+	id := vipps.NewStateID()
+	c := confirmation{Session: *d, ReturnTo: a.ReturnTo, Clicked: a.Clicked}
+	if err := e.saveAttempt(w, r, s, id, c.append(nil), s.confirms, now); err != nil {
+		e.logSessionTooBig(d, err)
+		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: a.ReturnTo, Cause: causeTooBig}, err)
+		return
+	}
+	e.toResult(w, r, s, result{Kind: resultConfirm, ID: id, ReturnTo: a.ReturnTo}, nil)
+}
+
+// findConfirmation opens the login that waits under this id in this browser.
+func (e *Engine) findConfirmation(s *site, h http.Header, id string) (name string, c confirmation, ok bool) {
+	if len(id) != stateIDLength {
+		return "", c, false
+	}
+	name, value, found := findAttempt(s, h, id)
+	if !found {
+		return "", c, false
+	}
+	payload, err := s.confirms.Open(value)
+	if err != nil || c.read(payload) != nil {
+		return name, confirmation{}, false
+	}
+	age := e.now().Sub(c.Session.Issued)
+	return name, c, age < resultTTL && age > -clockSkew
+}
+
+func (e *Engine) confirmPage(w http.ResponseWriter, r *http.Request, s *site, res result, token string) {
+	now := e.now()
+	if op, _ := e.session(s, r.Header, now); op != nil {
+		e.loginDone(w, r, s, op, res.ReturnTo, now)
+		return
+	}
+	_, c, ok := e.findConfirmation(s, r.Header, res.ID)
+	if !ok {
+		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeLostState, ReturnTo: res.ReturnTo})
+		return
+	}
+	e.page(w, r, s, page{
+		Kind: pageConfirm, Person: c.Session.masked(), Token: token, ReturnTo: res.ReturnTo,
+		AfterLogout: e.hint(s, r.Header).Logout != notLoggedOut,
+	})
+}
+
+// personAnswered makes the session of whoever says "that's me", and none for anybody else.
+func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site) {
+	form, ok := e.ownForm(w, r, s)
+	if !ok {
+		return
+	}
+	now := e.now()
+	res, ok := e.openResult(s, form.Get("token"))
+	var name string
+	var c confirmation
+	if ok && res.Kind == resultConfirm {
+		name, c, ok = e.findConfirmation(s, r.Header, res.ID)
+	}
+	rd := returnToFromURI(res.ReturnTo)
+	if !ok || name == "" {
+		if op, _ := e.session(s, r.Header, now); op != nil {
+			e.loginDone(w, r, s, op, rd, now)
+			return
+		}
+		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeLostState, ReturnTo: rd})
+		return
+	}
+	e.clearNamed(w, r, s, name)
+	if !e.state.use(res.ID, now, now.Add(resultTTL+clockSkew)) {
+		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeUsedState, ReturnTo: rd})
+		return
+	}
+	if form.Get("choice") != "continue" {
+		h := e.hint(s, r.Header)
+		h.Logout = waitsForClick
+		e.remember(w, r, s, h, now)
+		e.metrics.notMe.Inc()
+		redirect(w, r, s.origin+pathLogin+"?rd="+escapeQuery(rd))
+		return
+	}
+	d := c.Session
+	d.ID, d.Issued, d.Expires = vipps.NewStateID()[:22], now, now.Add(e.cfg.SessionTTL)
+	if e.cfg.SessionIdle > 0 {
+		d.IdleUntil = now.Add(e.cfg.SessionIdle)
+	}
+	e.beginSession(w, r, s, &d, c.ReturnTo, true, now)
+}

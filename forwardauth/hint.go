@@ -1,0 +1,172 @@
+package forwardauth
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vippsauth/vippsauth/session"
+)
+
+const (
+	hintVersion   = 1
+	hintSeparator = "~"
+	maxForeign    = 2
+	logoutMemory  = 365 * 24 * time.Hour
+	loopWindow    = time.Minute
+	loopRounds    = 2 // after so many rounds without a click, the next is a page
+)
+
+// After a logout the next login waits for a click; from the click until a session exists it is never silent,
+// and a page asks who continues.
+type logoutPhase int64
+
+const (
+	notLoggedOut logoutPhase = iota
+	waitsForClick
+	clickedSince
+)
+
+// hint is what we remember in the browser besides the session: a silent miss, a logout, and that a login has
+// just succeeded, by which a session that doesn't stick is noticed.
+type hint struct {
+	MissUntil     time.Time
+	SilentStarted time.Time // an attempt that is not back after silentGrace counts as a miss
+	Logout        logoutPhase
+
+	Successes    int64     // logins without a click since FirstSuccess
+	FirstSuccess time.Time // zero: none
+	SessionUntil time.Time // when the last of those sessions ends by itself
+	SessionSize  int64     // bytes of its cookie
+
+	// foreign are parts of the cookie that our keys don't open: another replica's, or a removed key's. They
+	// are kept, so that two replicas with different keys can tell that they take turns.
+	foreign []string
+}
+
+func (h *hint) append(b []byte) []byte {
+	b = session.AppendVersion(b, hintVersion)
+	b = session.AppendTime(b, h.MissUntil)
+	b = session.AppendTime(b, h.SilentStarted)
+	b = session.AppendInt(b, int64(h.Logout))
+	b = session.AppendInt(b, h.Successes)
+	b = session.AppendTime(b, h.FirstSuccess)
+	b = session.AppendTime(b, h.SessionUntil)
+	return session.AppendInt(b, h.SessionSize)
+}
+
+func (h *hint) read(payload []byte) error {
+	r := session.NewReader(payload)
+	if r.Version() != hintVersion {
+		return session.ErrPayload
+	}
+	h.MissUntil = r.Time()
+	h.SilentStarted = r.Time()
+	h.Logout = logoutPhase(r.Int())
+	h.Successes = r.Int()
+	h.FirstSuccess = r.Time()
+	h.SessionUntil = r.Time()
+	h.SessionSize = r.Int()
+	return r.Done()
+}
+
+// hint reads what the browser remembers. Garbage is nothing remembered.
+func (e *Engine) hint(s *site, header http.Header) hint {
+	var h hint
+	value, found := s.hintJar.Get(header)
+	if found != session.One {
+		return h
+	}
+	var foreign []string
+	for _, part := range strings.SplitN(value, hintSeparator, maxForeign+2) {
+		payload, err := s.hints.Open(part)
+		if err != nil {
+			foreign = append(foreign, part)
+			continue
+		}
+		var own hint
+		if own.read(payload) == nil {
+			h = own
+		}
+	}
+	h.foreign = foreign[max(0, len(foreign)-maxForeign):]
+	return h
+}
+
+// remember writes the hint, or removes it when there is nothing to remember.
+func (e *Engine) remember(w http.ResponseWriter, r *http.Request, s *site, h hint, now time.Time) {
+	keep := h.keep(e.cfg.SilentRetry, now)
+	if keep <= 0 {
+		s.hintJar.Clear(w, r)
+		return
+	}
+	sealed, err := s.hints.Seal(h.append(nil))
+	if err != nil {
+		e.logCookieError("hint", err)
+		return
+	}
+	value := strings.Join(append(slices.Clone(h.foreign), sealed), hintSeparator)
+	if err := s.hintJar.Set(w, r, value, keep); err != nil {
+		e.logCookieError("hint", err)
+	}
+}
+
+// keep is how long the hint is worth remembering.
+func (h *hint) keep(silentRetry time.Duration, now time.Time) time.Duration {
+	if h.Logout != notLoggedOut {
+		return logoutMemory
+	}
+	keep := h.MissUntil.Sub(now)
+	if !h.SilentStarted.IsZero() {
+		keep = max(keep, h.SilentStarted.Add(silentRetry).Sub(now))
+	}
+	if !h.FirstSuccess.IsZero() {
+		keep = max(keep, h.FirstSuccess.Add(loopWindow).Sub(now))
+	}
+	return keep
+}
+
+// missed reports whether a silent attempt missed lately, or never came back.
+func (h *hint) missed(silentRetry time.Duration, now time.Time) bool {
+	if now.Before(h.MissUntil) {
+		return true
+	}
+	lost := !h.SilentStarted.IsZero() && now.Sub(h.SilentStarted) >= silentGrace
+	return lost && now.Before(h.SilentStarted.Add(silentRetry))
+}
+
+// succeeded notes a login that made a session. Only those without a click are rounds of a loop.
+func (h *hint) succeeded(clicked bool, until time.Time, size int, now time.Time) {
+	h.MissUntil, h.SilentStarted, h.Logout = time.Time{}, time.Time{}, notLoggedOut
+	if h.FirstSuccess.IsZero() || now.Sub(h.FirstSuccess) >= loopWindow {
+		h.Successes, h.FirstSuccess = 0, now
+	}
+	if clicked {
+		h.Successes, h.foreign = 0, nil
+	} else {
+		h.Successes++
+	}
+	h.SessionUntil, h.SessionSize = until, int64(size)
+}
+
+// rounds counts the logins of the last minute whose session is not there any more although it should be.
+func (h *hint) rounds(why noSession, now time.Time) int {
+	rounds := 0
+	if !h.FirstSuccess.IsZero() && now.Sub(h.FirstSuccess) < loopWindow && now.Before(h.SessionUntil) && why != cookieRevoked {
+		rounds = int(h.Successes)
+	}
+	if why == cookieUnopenable {
+		rounds += len(h.foreign)
+	}
+	return rounds
+}
+
+// silentMayTry reports whether a silent attempt is due in this browser.
+func (e *Engine) silentMayTry(s *site, header http.Header, now time.Time) bool {
+	if e.cfg.Silent != SilentFirst || e.state.silentOff(now) {
+		return false
+	}
+	h := e.hint(s, header)
+	return h.Logout == notLoggedOut && !h.missed(e.cfg.SilentRetry, now)
+}

@@ -1,0 +1,148 @@
+package forwardauth
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// maxForm bounds the bodies of our own forms, in bytes.
+const maxForm = 16 << 10
+
+// login answers /_vipps/login: with a live session on to the page asked for, otherwise a login, silent first,
+// or the page that waits for a click. A POST is a person's click.
+func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	if r.Method == http.MethodPost {
+		e.loginClicked(w, r, s)
+		return
+	}
+	if !e.navigationOnly(w, r, s, o) {
+		return
+	}
+	query := r.URL.Query()
+	rd, now := returnTo(query), e.now()
+	op, why := e.session(s, r.Header, now)
+	if op != nil {
+		e.loginDone(w, r, s, op, rd, now)
+		return
+	}
+	if why == cookieConflict {
+		s.jar.Clear(w, r)
+	}
+	h := e.hint(s, r.Header)
+	if h.rounds(why, now) >= loopRounds {
+		e.loopPage(w, r, s, rd, h, why, o)
+		return
+	}
+	e.nextLogin(w, r, s, start{returnTo: rd, clicked: e.askedFor(query)}, h, now)
+}
+
+// askedFor reports whether a GET of the login page was somebody's wish: on a site that is read anonymously
+// nothing else leads there, but for the redirects that say so.
+func (e *Engine) askedFor(query url.Values) bool {
+	return e.cfg.WithoutSession == WithoutSessionAnonymous && query.Get("auto") == ""
+}
+
+// nextLogin does what comes next for a person without a session who did not click just now.
+func (e *Engine) nextLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint, now time.Time) {
+	missed := h.missed(e.cfg.SilentRetry, now)
+	switch {
+	case h.Logout == waitsForClick:
+		e.loginPage(w, r, s, st.returnTo, true)
+	case h.Logout == clickedSince:
+		st.confirm = e.cfg.ConfirmPerson != ConfirmNever
+		e.startLogin(w, r, s, st, h)
+	case e.cfg.Silent == SilentFirst && !missed && !e.state.silentOff(now):
+		st.silent = true
+		st.confirm = e.cfg.ConfirmPerson == ConfirmAlways
+		e.startLogin(w, r, s, st, h)
+	case e.cfg.WithoutSession == WithoutSessionPage:
+		e.loginPage(w, r, s, st.returnTo, false)
+	case e.cfg.WithoutSession == WithoutSessionAnonymous && !st.clicked:
+		redirect(w, r, s.origin+st.returnTo)
+	default:
+		st.confirm = e.cfg.ConfirmPerson == ConfirmAlways
+		e.startLogin(w, r, s, st, h)
+	}
+}
+
+// loginClicked starts the login that a person asked for with a button of ours.
+func (e *Engine) loginClicked(w http.ResponseWriter, r *http.Request, s *site) {
+	form, ok := e.ownForm(w, r, s)
+	if !ok {
+		return
+	}
+	rd, now := returnTo(form), e.now()
+	if op, _ := e.session(s, r.Header, now); op != nil {
+		e.loginDone(w, r, s, op, rd, now)
+		return
+	}
+	e.clickedLogin(w, r, s, rd, e.hint(s, r.Header), now)
+}
+
+// clickedLogin starts a login for a person who clicked: silent first only where nothing is remembered against
+// it, and with the full login to follow.
+func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, rd string, h hint, now time.Time) {
+	st := start{returnTo: rd, clicked: true, confirm: e.cfg.ConfirmPerson == ConfirmAlways}
+	if h.Logout != notLoggedOut {
+		h.Logout = clickedSince
+		st.confirm = e.cfg.ConfirmPerson != ConfirmNever
+	} else {
+		st.silent = e.cfg.Silent == SilentFirst && !h.missed(e.cfg.SilentRetry, now) && !e.state.silentOff(now)
+	}
+	h.Successes, h.FirstSuccess, h.foreign = 0, time.Time{}, nil
+	e.startLogin(w, r, s, st, h)
+}
+
+// loginDone goes on with a live session, renewed where it has an idle limit.
+func (e *Engine) loginDone(w http.ResponseWriter, r *http.Request, s *site, op *opened, rd string, now time.Time) {
+	if !e.allowed(op) {
+		e.forbidPage(w, r, s, op, rd)
+		return
+	}
+	if e.cfg.SessionIdle > 0 {
+		d := op.data
+		d.IdleUntil = now.Add(e.cfg.SessionIdle)
+		if _, err := e.writeSession(w, r, s, &d, now); err != nil {
+			e.logCookieError("session", err)
+		}
+	}
+	redirect(w, r, s.origin+rd)
+}
+
+// writeSession seals a session into its cookie and returns the size of its value, in bytes.
+func (e *Engine) writeSession(w http.ResponseWriter, r *http.Request, s *site, d *sessionData, now time.Time) (int, error) {
+	sealed, err := s.sessions.Seal(d.append(nil))
+	if err != nil {
+		return 0, err
+	}
+	maxAge := time.Duration(-1)
+	if e.cfg.SessionPersist == PersistOn {
+		maxAge = d.Expires.Sub(now)
+	}
+	return len(sealed), s.jar.Set(w, r, sealed, maxAge)
+}
+
+// returnTo takes the return path of a query or a form: exactly one that passes, and otherwise the site's root.
+func returnTo(values url.Values) string {
+	if rd := values["rd"]; len(rd) == 1 {
+		return returnToFromURI(rd[0])
+	}
+	return "/"
+}
+
+// ownForm reads a form of ours. It answers for itself, and returns false, when the request is not the person's
+// own: from another origin, too large, or malformed.
+func (e *Engine) ownForm(w http.ResponseWriter, r *http.Request, s *site) (url.Values, bool) {
+	if !sameOriginPost(r, s.origin) {
+		e.metrics.refused("cross_origin_form")
+		e.page(w, r, s, page{Kind: pageError, Status: http.StatusForbidden, Code: codeBadForm})
+		return nil, false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		e.tooLargeOrBad(w, r, s, err)
+		return nil, false
+	}
+	return r.PostForm, true
+}

@@ -1,0 +1,118 @@
+package forwardauth
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/vippsauth/vippsauth/session"
+)
+
+// logout answers /_vipps/logout: a GET asks, a POST from our own page ends the session.
+func (e *Engine) logout(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	if r.Method == http.MethodPost {
+		e.loggedOut(w, r, s)
+		return
+	}
+	if !e.navigationOnly(w, r, s, o) {
+		return
+	}
+	op, _ := e.session(s, r.Header, e.now())
+	if op == nil {
+		e.page(w, r, s, page{Kind: pageLoggedOut, AfterLogout: true})
+		return
+	}
+	p := page{Kind: pageLogout, Person: op.data.masked()}
+	if rd := r.URL.Query()["rd"]; len(rd) == 1 {
+		p.ReturnTo = returnToFromURI(rd[0])
+	}
+	e.page(w, r, s, p)
+}
+
+// loggedOut ends the session, here and now: its cookie is cleared, and its value opens no more in this process.
+// The app's own session goes with it, and the next login waits for a click.
+func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
+	form, ok := e.ownForm(w, r, s)
+	if !ok {
+		return
+	}
+	now := e.now()
+	for _, value := range s.jar.Values(r.Header) {
+		op, _ := e.open(s, value, now)
+		e.forget(s, value, op, now)
+		if op != nil {
+			e.metrics.logouts.Inc()
+		}
+	}
+	s.jar.Clear(w, r)
+	e.expireAppCookies(w)
+	h := e.hint(s, r.Header)
+	h = hint{Logout: waitsForClick, MissUntil: h.MissUntil}
+	rd, asked := form["rd"]
+	if form.Get("then") == "login" {
+		e.clickedLogin(w, withoutCookies(r, s), s, returnTo(form), h, now)
+		return
+	}
+	e.remember(w, r, s, h, now)
+	if asked && len(rd) == 1 && rd[0] != "" {
+		redirect(w, r, s.origin+returnToFromURI(rd[0]))
+		return
+	}
+	redirect(w, r, s.origin+pathLogout)
+}
+
+// withoutCookies is r as it will be without the session that was just ended; the attempts stay to be pruned.
+func withoutCookies(r *http.Request, s *site) *http.Request {
+	clone := r.Clone(r.Context())
+	session.StripCookies(clone.Header, func(name string) bool { return s.jar.Owns(name) })
+	return clone
+}
+
+// expireAppCookies ends the app's own session, so that it never outlives the person.
+func (e *Engine) expireAppCookies(w http.ResponseWriter) {
+	for _, name := range e.cfg.AppCookies {
+		w.Header().Add("Set-Cookie", name+"=; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax"+secureFor(name))
+	}
+}
+
+// secureFor returns the attributes without which a browser ignores a cookie of this name.
+func secureFor(name string) string {
+	if len(name) > 2 && name[:2] == "__" {
+		return "; Secure"
+	}
+	return ""
+}
+
+// meAnswer is the body of /_vipps/me.
+type meAnswer struct {
+	Sub       string            `json:"sub"`
+	Claims    map[string]string `json:"claims"`
+	AuthTime  time.Time         `json:"auth_time"`
+	IssuedAt  time.Time         `json:"issued_at"`
+	ExpiresAt time.Time         `json:"expires_at"`
+}
+
+// me answers /_vipps/me: the released claims of the session, to pages of the site itself.
+func (e *Engine) me(w http.ResponseWriter, r *http.Request, s *site) {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "cross_origin"})
+		return
+	}
+	op, _ := e.session(s, r.Header, e.now())
+	switch {
+	case op == nil:
+		e.loginRequired(w, r, s, Original{Header: r.Header})
+	case !e.allowed(op):
+		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
+	default:
+		answer := meAnswer{
+			Sub: op.data.Sub, Claims: map[string]string{},
+			AuthTime: op.data.AuthTime, IssuedAt: op.data.Issued, ExpiresAt: time.Unix(op.until, 0).UTC(),
+		}
+		for _, c := range op.data.Claims {
+			if c.Name != "nin" {
+				answer.Claims[c.Name] = c.Value
+			}
+		}
+		writeJSON(w, r, http.StatusOK, answer)
+	}
+}

@@ -1,0 +1,66 @@
+package forwardauth
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/vippsauth/vippsauth/session"
+)
+
+// Protect returns a handler that lets requests with a session pass to next, with the person's identity in their
+// headers, and serves our own pages under /_vipps/. It is for Go programs and for the sidecar mode: r.Host must
+// be what the browser asked for. Identity headers that a client sends never reach next, whatever their spelling,
+// and neither do our cookies. Request headers are changed in place.
+func (e *Engine) Protect(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Serve returns what the function returns, and this one returns nothing.
+		_ = e.Serve(w, r, e.browserRequest(r), true, func(w http.ResponseWriter, r *http.Request, _ Decision) error {
+			next.ServeHTTP(w, r)
+			return nil
+		})
+	})
+}
+
+// Serve handles one request in-process, o being what the browser asked for. Our own paths are answered here. A
+// protected request passes to next only if [Engine.Decide] allows it; one that isn't protected always does, without
+// an identity. What next returns is returned.
+func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, protected bool,
+	next func(http.ResponseWriter, *http.Request, Decision) error,
+) error {
+	path, _, _ := strings.Cut(o.URI, "?")
+	if strings.HasPrefix(path, pathPrefix) {
+		e.endpoint(w, r, o, path)
+		return nil
+	}
+	e.strip.strip(r.Header)
+	e.strip.cleanConnection(r.Header)
+	e.strip.cleanTrailer(r)
+	d := Decision{Verdict: Allow}
+	if protected {
+		d = e.Decide(o)
+		e.metrics.verdict(&d)
+		if d.Verdict != Allow {
+			e.refuse(w, r, o, d)
+			return nil
+		}
+		e.identify(r.Header, &d)
+	}
+	session.StripCookies(r.Header, ownCookie)
+	return next(w, r, d)
+}
+
+// identify sets the identity headers of a request that passes. The app may change them in place, so each
+// request gets slices of its own: those of an opened session are shared.
+func (e *Engine) identify(h http.Header, d *Decision) {
+	if d.opened == nil {
+		h[headerAuth] = []string{authAnonymous}
+		return
+	}
+	own := make([]string, len(e.names))
+	for i, name := range e.names {
+		own[i] = d.opened.values[i][0]
+		if own[i] != "" {
+			h[name] = own[i : i+1 : i+1]
+		}
+	}
+}

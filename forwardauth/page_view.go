@@ -1,0 +1,295 @@
+package forwardauth
+
+import (
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// pageView is what the template shows, from top to bottom.
+type pageView struct {
+	Lang, Title, Site string
+	Theme             string // class of the body: which brand's colour the login button has
+	Style             template.CSS
+
+	Heading  string
+	Text     [][]pageSpan // what happened
+	Steps    [][]pageSpan // what to do, in order
+	Actions  []pageAction
+	Hints    [][]pageSpan // below the buttons
+	Remember []pageSpan   // Vipps may remember this browser; AppPath is the way to its list of browsers in the app
+	AppPath  string
+	Operator []pageSpan // a line for whoever runs the site
+
+	Reference    string
+	Contact      pageContact
+	OperatorName string // label of Operator
+	ContactName  string // label of Contact
+	RefName      string // label of Reference
+}
+
+// pageAction is a button (a form of its own, which POSTs) or, without Post, a link that looks like one.
+type pageAction struct {
+	Label  string
+	Look   string // "brand", "main" or "quiet"
+	Post   bool
+	NewTab bool
+	URL    string
+	Fields []pageField
+}
+
+// pageField is a hidden field.
+type pageField struct{ Name, Value string }
+
+// holdsForm reports whether the page can POST.
+func (v *pageView) holdsForm() bool {
+	for _, action := range v.Actions {
+		if action.Post {
+			return true
+		}
+	}
+	return false
+}
+
+// pageBuilder puts a view together out of messages.
+type pageBuilder struct {
+	page *page
+	text pageText
+	view *pageView
+}
+
+// view is the page in one language.
+func (p *page) view(lang string, messages pageMessages) *pageView {
+	text := pageText{
+		messages: messages,
+		brand:    pageBrand(p.Market),
+		site:     pageClean(p.SiteName),
+		person:   pageClean(p.Person),
+	}
+	v := &pageView{
+		Lang: lang, Site: text.site, Style: pageAssets().style, Theme: strings.ToLower(text.brand),
+		Reference: pageClean(p.Reference),
+		Contact:   parsePageContact(p.Contact, pageClean(p.Reference)),
+	}
+	if text.site == "" {
+		text.site = text.plain("site.unnamed")
+	}
+	b := &pageBuilder{page: p, text: text, view: v}
+	b.build()
+	v.OperatorName, v.ContactName, v.RefName = b.label(v.Operator != nil, "label.operator"),
+		b.label(v.Contact.Text != "", "label.contact"), b.label(v.Reference != "", "label.reference")
+	v.Title = v.Heading
+	if v.Site != "" {
+		v.Title += " – " + v.Site
+	}
+	return v
+}
+
+// pageBrand is the brand that people of a market know; all colours, texts and menus follow from it.
+// On 2027-01-12 MobilePay takes the name Vipps: this is the one place to change.
+func pageBrand(market string) string {
+	switch strings.ToUpper(market) {
+	case "DK", "FI":
+		return "MobilePay"
+	}
+	return "Vipps"
+}
+
+func (b *pageBuilder) build() {
+	switch b.page.Kind {
+	case pageLogin:
+		b.buildLogin()
+	case pageConfirm:
+		b.buildConfirm()
+	case pageRefused:
+		b.buildRefused()
+	case pageForbiddenSite:
+		b.heading("site.title")
+		b.say("site.text")
+		b.operator("site.operator")
+	case pageLogout:
+		b.buildLogout()
+	case pageLoggedOut:
+		b.heading("loggedout.title")
+		b.say("loggedout.text")
+		b.remember("remember.still")
+		b.login("button.again", "quiet")
+	case pageLoop:
+		b.buildLoop()
+	case pageResend:
+		b.buildResend()
+	case pageUnavailable:
+		b.buildUnavailable()
+	case pageNotFound:
+		b.heading("notfound.title")
+		b.say("notfound.text")
+		b.link("button.home", "main", "/")
+	case pageTooLarge:
+		b.heading("toolarge.title")
+		if b.page.Status == http.StatusRequestHeaderFieldsTooLarge {
+			b.say("toolarge.header")
+		} else {
+			b.say("toolarge.body")
+		}
+		b.link("button.home", "main", "/")
+	case pageAlready:
+		b.heading("already.title")
+		b.sayPerson("already.text", "already.nobody")
+		b.link("button.continue", "main", pagePath(b.page.ReturnTo, "/"))
+		b.someoneElse()
+	default:
+		b.buildError()
+	}
+}
+
+func (b *pageBuilder) buildLogin() {
+	b.heading("login.title")
+	b.say("login.text")
+	if b.page.AfterLogout {
+		b.say("login.afterlogout")
+		b.remember("remember.before")
+	}
+	b.login("button.login", "brand")
+	b.hint("hint.phone")
+}
+
+func (b *pageBuilder) buildConfirm() {
+	b.heading("confirm.title")
+	b.sayPerson("confirm.text", "confirm.nobody")
+	if b.page.AfterLogout {
+		b.say("confirm.afterlogout")
+		b.remember("remember.forget")
+	} else {
+		b.say("confirm.always")
+	}
+	label := "button.continueas"
+	if b.text.person == "" {
+		label = "button.continue"
+	}
+	action := pagePath(b.page.ResultAction, "/_vipps/result")
+	token := pageField{"token", b.page.Token}
+	b.post(label, "main", action, token, pageField{"choice", "continue"})
+	b.post("button.notme", "quiet", action, token, pageField{"choice", "other"})
+}
+
+func (b *pageBuilder) buildRefused() {
+	b.heading("refused.title")
+	b.sayPerson("refused.text", "refused.nobody")
+	b.say("refused.ask")
+	b.someoneElse()
+}
+
+func (b *pageBuilder) buildLogout() {
+	b.heading("logout.title")
+	b.say("logout.text")
+	var fields []pageField
+	if b.page.ReturnTo != "" {
+		fields = append(fields, pageField{"rd", pagePath(b.page.ReturnTo, "/")})
+	}
+	b.post("button.logout", "main", pagePath(b.page.LogoutAction, "/_vipps/logout"), fields...)
+	b.link("button.stay", "quiet", pagePath(b.page.ReturnTo, "/"))
+}
+
+// pageLoopCauses are the causes that the loop page has words for, besides "unknown".
+var pageLoopCauses = []string{"cookies-refused", "other-key", "http-not-https", "other-host", "cookie-too-big", "clock"}
+
+func (b *pageBuilder) buildLoop() {
+	cause := "unknown"
+	for _, known := range pageLoopCauses {
+		if b.page.Cause == known {
+			cause = known
+		}
+	}
+	b.heading("loop.title")
+	b.say("loop.text")
+	b.say("loop." + cause + ".text")
+	b.login("button.retry", "brand")
+	b.operator("loop." + cause + ".operator")
+}
+
+func (b *pageBuilder) buildResend() {
+	b.heading("resend.title")
+	b.say("resend.text")
+	for _, step := range []string{"resend.step1", "resend.step2", "resend.step3"} {
+		b.view.Steps = append(b.view.Steps, b.text.spans(step))
+	}
+	login := pagePath(b.page.LoginAction, "/_vipps/login")
+	b.link("button.newtab", "brand", pageWebAddress(b.page.LoginURL, login))
+	b.view.Actions[0].NewTab = true
+	b.hint("resend.keep")
+}
+
+func (b *pageBuilder) buildUnavailable() {
+	b.heading("unavailable.title")
+	b.say("unavailable.text")
+	b.sayWhen()
+	b.link("button.retry", "main", pagePath(b.page.ReturnTo, "/"))
+}
+
+// sayWhen says when to try again, as exactly as a person would.
+func (b *pageBuilder) sayWhen() {
+	seconds := b.page.RetryAfter
+	switch {
+	case seconds <= 0 || seconds > 7200:
+		b.say("unavailable.later")
+	case seconds < 10:
+		b.say("unavailable.moment")
+	case seconds <= 90:
+		b.text.n = strconv.Itoa(seconds)
+		b.say("unavailable.seconds")
+	default:
+		b.text.n = strconv.Itoa((seconds + 59) / 60)
+		b.say("unavailable.minutes")
+	}
+}
+
+func (b *pageBuilder) heading(key string) { b.view.Heading = b.text.plain(key) }
+
+func (b *pageBuilder) say(key string) { b.view.Text = append(b.view.Text, b.text.spans(key)) }
+
+// sayPerson says the first text, or the second where there is no name to put into it.
+func (b *pageBuilder) sayPerson(known, unknown string) {
+	if b.text.person == "" {
+		known = unknown
+	}
+	b.say(known)
+}
+
+func (b *pageBuilder) hint(key string) { b.view.Hints = append(b.view.Hints, b.text.spans(key)) }
+
+func (b *pageBuilder) operator(key string) { b.view.Operator = b.text.spans(key) }
+
+// remember says that Vipps may remember this browser, and where in the app to end that.
+func (b *pageBuilder) remember(key string) {
+	b.view.Remember = b.text.spans(key)
+	b.view.AppPath = b.text.plain("remember.path")
+}
+
+func (b *pageBuilder) label(shown bool, key string) string {
+	if !shown {
+		return ""
+	}
+	return b.text.plain(key)
+}
+
+func (b *pageBuilder) post(key, look, action string, fields ...pageField) {
+	b.view.Actions = append(b.view.Actions,
+		pageAction{Label: b.text.plain(key), Look: look, Post: true, URL: action, Fields: fields})
+}
+
+func (b *pageBuilder) link(key, look, target string) {
+	b.view.Actions = append(b.view.Actions, pageAction{Label: b.text.plain(key), Look: look, URL: target})
+}
+
+// login is the button that starts a login and comes back to ReturnTo.
+func (b *pageBuilder) login(key, look string) {
+	b.post(key, look, pagePath(b.page.LoginAction, "/_vipps/login"),
+		pageField{"rd", pagePath(b.page.ReturnTo, "/")})
+}
+
+// someoneElse is the button that ends this session and asks for the next login.
+func (b *pageBuilder) someoneElse() {
+	b.post("button.other", "quiet", pagePath(b.page.LogoutAction, "/_vipps/logout"),
+		pageField{"then", "login"}, pageField{"rd", pagePath(b.page.ReturnTo, "/")})
+}

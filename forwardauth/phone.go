@@ -1,0 +1,93 @@
+package forwardauth
+
+import "strings"
+
+// callingCodes are those of the countries where the service has users, with the
+// length of a national number in them (ITU-T E.164). Their numbers may be
+// written without a plus sign.
+var callingCodes = [...]struct {
+	code     string
+	market   string
+	min, max int
+	trunk    bool // national numbers start with a 0 that is not part of the number
+}{
+	{"47", "NO", 8, 8, false},
+	{"45", "DK", 8, 8, false},
+	{"46", "SE", 7, 9, true},
+	{"358", "FI", 6, 11, true},
+	{"298", "", 6, 6, false}, // Faroe Islands
+	{"299", "", 6, 6, false}, // Greenland
+}
+
+// normalizePhone returns a phone number as the provider writes it: digits only,
+// country code first, such as 4712345678. It accepts the usual spellings:
+// +47…, 0047…, 47…, and national ones of the market, which may be empty. It
+// checks lengths, not whether the number is in use.
+func normalizePhone(s, market string) (string, bool) {
+	digits, plus, ok := phoneDigits(s)
+	if !ok {
+		return "", false
+	}
+	if !plus {
+		if rest, found := strings.CutPrefix(digits, "00"); found {
+			digits, plus = rest, true
+		}
+	}
+	if !plus {
+		if national, ok := nationalPhone(digits, market); ok {
+			return national, true
+		}
+	}
+	for _, c := range callingCodes {
+		if national, found := strings.CutPrefix(digits, c.code); found {
+			if c.trunk {
+				national = strings.TrimPrefix(national, "0")
+			}
+			return c.code + national, c.min <= len(national) && len(national) <= c.max && national[0] != '0'
+		}
+	}
+	return digits, plus && len(digits) >= 8 && len(digits) <= 15 && digits[0] != '0'
+}
+
+// nationalPhone adds the market's country code to a number without one.
+func nationalPhone(digits, market string) (string, bool) {
+	for _, c := range callingCodes {
+		if market == "" || c.market != market {
+			continue
+		}
+		national := digits
+		if c.trunk {
+			var found bool
+			if national, found = strings.CutPrefix(digits, "0"); !found {
+				return "", false
+			}
+		}
+		return c.code + national, c.min <= len(national) && len(national) <= c.max && national[0] != '0'
+	}
+	return "", false
+}
+
+// phoneDigits takes the separators out of a written phone number. ok is false
+// when there is anything else in it.
+func phoneDigits(s string) (digits string, plus, ok bool) {
+	s = strings.TrimSpace(s)
+	if rest, found := strings.CutPrefix(s, "+"); found {
+		s, plus = rest, true
+	} else if rest, found := strings.CutPrefix(s, "\uff0b"); found {
+		s, plus = rest, true
+	}
+	s = strings.Replace(s, "(0)", "", 1) // the trunk zero of +46 (0)70 …
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case '0' <= r && r <= '9':
+			b.WriteRune(r)
+		case '０' <= r && r <= '９': // full width
+			b.WriteRune(r - '０' + '0')
+		case strings.ContainsRune(" \u00a0\u2009\u202f-‐‑–.()/", r):
+		default:
+			return "", false, false
+		}
+	}
+	return b.String(), plus, b.Len() > 0 && b.Len() <= 20
+}

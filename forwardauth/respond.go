@@ -1,0 +1,229 @@
+package forwardauth
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Header values that every answer of ours shares. They are never changed.
+var (
+	noStore   = []string{"no-store"}
+	varyValue = []string{"Cookie, Accept, Accept-Language, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With"}
+)
+
+const (
+	headerLoginURL  = "X-Vipps-Login-Url"
+	headerRequestID = "X-Request-Id"
+)
+
+// neverCache marks an answer as ours alone to give: it depends on who asks.
+func neverCache(h http.Header) {
+	h["Cache-Control"] = noStore
+	h["Vary"] = varyValue
+}
+
+// redirect goes on with a GET: 302 in answer to a GET, 303 to anything else, never with a body to replay.
+func redirect(w http.ResponseWriter, r *http.Request, location string) {
+	h := w.Header()
+	neverCache(h)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Location", location)
+	status := http.StatusSeeOther
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		status = http.StatusFound
+	}
+	if strings.HasPrefix(r.URL.Path, pathCallback) {
+		status = http.StatusSeeOther
+	}
+	w.WriteHeader(status)
+}
+
+// errorAnswer is the body of every refusal in JSON.
+type errorAnswer struct {
+	Error    string `json:"error"`
+	LoginURL string `json:"login_url,omitempty"`
+}
+
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
+	h := w.Header()
+	neverCache(h)
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	text, err := json.Marshal(body)
+	if err != nil {
+		status, text = http.StatusInternalServerError, []byte(`{"error":"internal"}`)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(text) // the client went away: nobody is left to tell
+	}
+}
+
+// page fills in what every page of a site shows and writes it. s is nil where the host is none of ours.
+func (e *Engine) page(w http.ResponseWriter, r *http.Request, s *site, p page) {
+	p.SiteName, p.Contact, p.Market = e.cfg.SiteName, e.cfg.Contact, e.cfg.Market
+	if p.SiteName == "" && s != nil {
+		p.SiteName = s.host
+	}
+	if p.Reference == "" && p.Kind != pageLogin && p.Kind != pageLogout && p.Kind != pageLoggedOut && p.Kind != pageConfirm {
+		p.Reference = newReference()
+	}
+	neverCache(w.Header())
+	if p.Reference != "" {
+		w.Header().Set(headerRequestID, p.Reference)
+	}
+	p.write(w, r)
+}
+
+func (e *Engine) loginPage(w http.ResponseWriter, r *http.Request, s *site, rd string, afterLogout bool) {
+	e.page(w, r, s, page{Kind: pageLogin, ReturnTo: rd, AfterLogout: afterLogout})
+}
+
+// forbidPage tells a person who is logged in that they may not pass, who we take them for, and whom to ask.
+func (e *Engine) forbidPage(w http.ResponseWriter, r *http.Request, s *site, op *opened, rd string) {
+	p := page{Kind: pageRefused, ReturnTo: rd, Person: op.data.masked(), Reference: newReference()}
+	e.log.Info("refused by policy", zap.String("reference", p.Reference), zap.String("site", s.host))
+	e.page(w, r, s, p)
+}
+
+// loopPage stops a login that goes round and names the likely cause.
+func (e *Engine) loopPage(w http.ResponseWriter, r *http.Request, s *site, rd string, h hint, why noSession, o Original) {
+	cause := causeUnknown
+	switch {
+	case why == cookieUnopenable:
+		cause = causeOtherKey
+	case why == cookieFromFuture, why == cookieExpired:
+		cause = causeClock
+	case s.secure && o.Scheme == "http":
+		cause = causeHTTP
+	case h.SessionSize > 3000:
+		cause = causeTooBig
+	}
+	reference := newReference()
+	e.metrics.loop(cause)
+	e.log.Error("login loop stopped: sessions are made but do not come back",
+		zap.String("reference", reference), zap.String("site", s.host), zap.String("likely_cause", string(cause)),
+		zap.Int64("session_cookie_bytes", h.SessionSize))
+	e.page(w, r, s, page{Kind: pageLoop, Cause: string(cause), ReturnTo: rd, Reference: reference})
+}
+
+// loginRequired answers a request that is no navigation: 401 with where a login would start, and nothing set.
+func (e *Engine) loginRequired(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	login := s.origin + pathLogin
+	if rd := refererPath(o.Header.Get("Referer"), s.origin); rd != "" {
+		login += "?rd=" + escapeQuery(rd)
+	}
+	w.Header().Set(headerLoginURL, login)
+	if o.Header["Sec-Fetch-Mode"] == nil && o.Header["Sec-Fetch-Site"] == nil {
+		w.Header().Set("WWW-Authenticate", `Vipps realm="`+s.host+`"`)
+	}
+	writeJSON(w, r, http.StatusUnauthorized, errorAnswer{Error: "login_required", LoginURL: login})
+}
+
+// refererPath is the path of a same-origin Referer, and "" for any other.
+func refererPath(referer, origin string) string {
+	rest, ok := strings.CutPrefix(referer, origin)
+	if !ok || !strings.HasPrefix(rest, "/") {
+		return ""
+	}
+	rest, _, _ = strings.Cut(rest, "#")
+	rd, ok := cleanReturnTo(rest)
+	if !ok {
+		return ""
+	}
+	return rd
+}
+
+// navigationOnly lets navigations through to the pages that start or end a login; a request that is none gets
+// the 401 that it would get anywhere, and no state is made for it.
+func (e *Engine) navigationOnly(w http.ResponseWriter, r *http.Request, s *site, o Original) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		e.methodNotAllowed(w, r, s, "GET")
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode == "" && !isPrefetch(r.Header) {
+		return true // curl and old browsers that follow a redirect may send any Accept
+	}
+	switch classify(Original{Method: r.Method, Scheme: o.Scheme, Host: o.Host, URI: o.URI, Header: r.Header}) {
+	case kindNavigation:
+		return true
+	case kindPageOtherWay:
+		e.page(w, r, s, page{Kind: pageResend, LoginURL: s.origin + pathLogin})
+	default:
+		e.loginRequired(w, r, s, Original{Header: r.Header})
+	}
+	return false
+}
+
+func (e *Engine) methodNotAllowed(w http.ResponseWriter, r *http.Request, s *site, allow string) {
+	w.Header().Set("Allow", allow)
+	e.page(w, r, s, page{Kind: pageError, Status: http.StatusMethodNotAllowed, Code: codeBadForm})
+}
+
+func (e *Engine) tooLargeOrBad(w http.ResponseWriter, r *http.Request, s *site, err error) {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		e.page(w, r, s, page{Kind: pageTooLarge, Status: http.StatusRequestEntityTooLarge})
+		return
+	}
+	e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeBadForm})
+}
+
+func escapeQuery(path string) string { return url.QueryEscape(path) }
+
+const referenceAlphabet = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// newReference is what an error page and its log line share: short enough to be read out on the phone.
+func newReference() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program first
+	for i, v := range b {
+		b[i] = referenceAlphabet[int(v)%len(referenceAlphabet)]
+	}
+	return string(b[:4]) + "-" + string(b[4:])
+}
+
+func (e *Engine) logCookieError(which string, err error) {
+	e.log.Error("a cookie could not be written", zap.String("cookie", which), zap.Error(err))
+}
+
+// logSessionTooBig names the claim that makes a session too big for a browser, and not its value.
+func (e *Engine) logSessionTooBig(d *sessionData, err error) {
+	var claim string
+	size := 0
+	for _, c := range d.Claims {
+		if len(c.Value) > size {
+			claim, size = c.Name, len(c.Value)
+		}
+	}
+	e.log.Error("the session is too big for a cookie: list fewer headers", zap.String("largest_claim", claim), zap.Int("bytes", size), zap.Error(err))
+}
+
+// logLimiter lets a message through once a minute, so that nobody fills the log from outside.
+type logLimiter struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (l *logLimiter) allow(key string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last, ok := l.last[key]; ok && now.Sub(last) < time.Minute {
+		return false
+	}
+	if l.last == nil || len(l.last) > 1000 {
+		l.last = make(map[string]time.Time)
+	}
+	l.last[key] = now
+	return true
+}

@@ -1,0 +1,329 @@
+package forwardauth
+
+import (
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+const (
+	authAuthenticated = "authenticated"
+	authAnonymous     = "anonymous"
+	headerProxySecret = "X-Vipps-Proxy-Secret"
+	defaultPolicy     = "default"
+)
+
+// ForwardAuth returns the handler of the standalone service: the endpoints that a proxy asks, for trusted peers
+// only, and the pages that browsers see.
+func (e *Engine) ForwardAuth() http.Handler { return http.HandlerFunc(e.serveForwardAuth) }
+
+// serveForwardAuth dispatches on the raw path, since http.ServeMux would redirect one that isn't clean.
+func (e *Engine) serveForwardAuth(w http.ResponseWriter, r *http.Request) {
+	path := rawPath(r)
+	if rest, ok := strings.CutPrefix(path, pathAuthz); ok {
+		e.authz(w, r, rest)
+		return
+	}
+	e.endpoint(w, r, e.browserRequest(r), path)
+}
+
+// rawPath is the path as it was sent. Where Go keeps no raw form, the decoded one is the same for every path
+// that this package compares with.
+func rawPath(r *http.Request) string {
+	if r.URL.RawPath != "" {
+		return r.URL.RawPath
+	}
+	return r.URL.Path
+}
+
+// browserRequest is what the browser asked of the standalone service's own pages: the site in Host, or in one
+// X-Forwarded-Host that a trusted proxy sends.
+func (e *Engine) browserRequest(r *http.Request) Original {
+	o := fromRequest(r, "https")
+	if r.TLS == nil {
+		o.Scheme = "http"
+	}
+	if !e.trusted(r) {
+		return o
+	}
+	if hosts := r.Header["X-Forwarded-Host"]; len(hosts) == 1 {
+		if host := strings.ToLower(hosts[0]); e.siteOf(host) != nil {
+			o.Host = host
+		}
+	}
+	switch proto := r.Header["X-Forwarded-Proto"]; {
+	case len(proto) != 1:
+		o.Scheme = "" // a proxy in front, and nobody knows
+	case proto[0] == "http" || proto[0] == "https":
+		o.Scheme = proto[0]
+	}
+	return o
+}
+
+// trusted reports whether the peer is a proxy whose forwarded headers count.
+func (e *Engine) trusted(r *http.Request) bool {
+	if !e.trust.peer(r.RemoteAddr) {
+		return false
+	}
+	secret := e.cfg.ProxySecret.Reveal()
+	if secret == "" {
+		return true
+	}
+	sent := r.Header[headerProxySecret]
+	return len(sent) == 1 && subtle.ConstantTimeCompare([]byte(sent[0]), []byte(secret)) == 1
+}
+
+// endpoint serves one of our own paths for the site that the browser asked.
+func (e *Engine) endpoint(w http.ResponseWriter, r *http.Request, o Original, path string) {
+	s := e.siteOf(o.Host)
+	if s == nil {
+		e.misdirected(w, r, o)
+		return
+	}
+	if r.ContentLength > maxForm {
+		e.page(w, r, s, page{Kind: pageTooLarge, Status: http.StatusRequestEntityTooLarge})
+		return
+	}
+	switch path {
+	case pathLogin:
+		e.postOrGet(w, r, s, o, e.login)
+	case pathCallback:
+		if r.Method != http.MethodGet {
+			e.methodNotAllowed(w, r, s, "GET") // a HEAD would burn the code for nothing
+			return
+		}
+		e.callback(w, r, s, o)
+	case pathResult:
+		e.postOrGet(w, r, s, o, e.result)
+	case pathLogout:
+		e.postOrGet(w, r, s, o, e.logout)
+	case pathMe:
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			e.methodNotAllowed(w, r, s, "GET, HEAD")
+			return
+		}
+		e.me(w, r, s)
+	default:
+		e.page(w, r, s, page{Kind: pageNotFound})
+	}
+}
+
+func (e *Engine) postOrGet(w http.ResponseWriter, r *http.Request, s *site, o Original, handle func(http.ResponseWriter, *http.Request, *site, Original)) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+		handle(w, r, s, o)
+	default:
+		e.methodNotAllowed(w, r, s, "GET, HEAD, POST")
+	}
+}
+
+func (e *Engine) misdirected(w http.ResponseWriter, r *http.Request, o Original) {
+	reference := newReference()
+	e.metrics.refused("host")
+	if e.limits.allow("host "+clip(o.Host), e.now()) {
+		e.log.Warn("request for a host that is no public_url", zap.String("reference", reference),
+			zap.String("host", clip(o.Host)), zap.String("cure", "add https://"+clip(o.Host)+" to public_url if this host is yours"))
+	}
+	e.page(w, r, nil, page{Kind: pageForbiddenSite, Reference: reference})
+}
+
+// clip bounds and cleans what goes into the log from outside.
+func clip(s string) string {
+	if len(s) > 100 {
+		s = s[:100]
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= 0x20 || r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// authz answers what proxies ask. It reads the policy from the path and nothing from the query.
+func (e *Engine) authz(w http.ResponseWriter, r *http.Request, rest string) {
+	dialect, policy, hasPolicy := strings.Cut(rest, "/")
+	if !e.trusted(r) {
+		e.untrusted(w, r)
+		return
+	}
+	var answer func(http.ResponseWriter, *http.Request)
+	switch dialect {
+	case "forward-auth":
+		answer = e.forwardAuth
+	case "auth-request":
+		answer = e.authRequest
+	case "challenge":
+		answer = e.challenge
+	default:
+		e.page(w, r, nil, page{Kind: pageNotFound})
+		return
+	}
+	if hasPolicy && policy != defaultPolicy {
+		e.metrics.refused("policy")
+		if e.limits.allow("policy", e.now()) {
+			e.log.Error("unknown policy in an authz path", zap.String("policy", clip(policy)), zap.String("cure", "use "+defaultPolicy))
+		}
+		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "unknown_policy"})
+		return
+	}
+	answer(w, r)
+}
+
+func (e *Engine) untrusted(w http.ResponseWriter, r *http.Request) {
+	e.metrics.refused("peer")
+	peer := peerAddress(r.RemoteAddr)
+	if e.limits.allow("peer "+peer, e.now()) {
+		cure := "add " + peer + " to trusted_proxies if it is your proxy"
+		if e.trust.peer(r.RemoteAddr) {
+			cure = "the peer is trusted, but " + headerProxySecret + " is missing or wrong"
+		}
+		e.log.Warn("authz endpoint asked by a peer that is not trusted", zap.String("peer", peer), zap.String("cure", cure))
+	}
+	writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "untrusted_peer"})
+}
+
+func peerAddress(remote string) string {
+	if ap, err := netip.ParseAddrPort(remote); err == nil {
+		return ap.Addr().Unmap().WithZone("").String()
+	}
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return clip(host)
+	}
+	return "unix"
+}
+
+// judged recovers the request that a proxy asks about and refuses one that could hand the app an identity of
+// the client's own making.
+func (e *Engine) judged(r *http.Request, read func(http.Header) (Original, error)) (Original, int) {
+	o, err := read(r.Header)
+	if err != nil {
+		e.metrics.refused("forwarded_headers")
+		if e.limits.allow("forwarded", e.now()) {
+			e.log.Warn("request refused: forwarded headers are missing or malformed", zap.Error(err), zap.String("peer", peerAddress(r.RemoteAddr)))
+		}
+		return o, http.StatusUnauthorized
+	}
+	if name, ok := e.strip.hasAlias(r.Header); ok {
+		e.metrics.refused("header_alias")
+		if e.limits.allow("alias", e.now()) {
+			e.log.Warn("request refused: it carries an alias of an identity header", zap.String("header", clip(name)))
+		}
+		return o, http.StatusForbidden
+	}
+	return o, 0
+}
+
+// forwardAuth is the dialect of Traefik, Caddy's forward_auth and HAProxy.
+func (e *Engine) forwardAuth(w http.ResponseWriter, r *http.Request) {
+	o, status := e.judged(r, fromForwardAuth)
+	if status != 0 {
+		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
+		return
+	}
+	d := e.Decide(o)
+	e.metrics.verdict(&d)
+	if d.Verdict == Allow {
+		e.allow(w.Header(), &d)
+		return
+	}
+	e.refuse(w, r, o, d)
+}
+
+// authRequest is the dialect of nginx's auth_request: 200, 401 or 403, and nothing else ever.
+func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request) {
+	o, status := e.judged(r, fromAuthRequest)
+	if status == 0 {
+		d := e.Decide(o)
+		e.metrics.verdict(&d)
+		switch d.Verdict {
+		case Allow:
+			e.allow(w.Header(), &d)
+			return
+		case Login, Logout:
+			status = http.StatusUnauthorized
+		default:
+			status = http.StatusForbidden
+		}
+	}
+	h := w.Header()
+	neverCache(h)
+	w.WriteHeader(status)
+}
+
+// challenge answers what nginx sends here after a 401 or 403 of auth-request, as forward-auth would have.
+func (e *Engine) challenge(w http.ResponseWriter, r *http.Request) {
+	o, status := e.judged(r, fromAuthRequest)
+	if status != 0 {
+		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
+		return
+	}
+	d := e.Decide(o)
+	if d.Verdict == Allow {
+		e.page(w, r, d.site, page{Kind: pageAlready, Status: http.StatusForbidden, ReturnTo: returnToFromURI(o.Prefix + o.URI)})
+		return
+	}
+	e.refuse(w, r, o, d)
+}
+
+// allow writes the answer that lets a request pass: exactly 200, empty, with every identity header, so that
+// what a proxy copies also clears what the client sent.
+func (e *Engine) allow(h http.Header, d *Decision) {
+	neverCache(h)
+	if d.opened == nil {
+		for _, name := range e.names {
+			h[name] = emptyValue
+		}
+		h[headerAuth] = anonymousValue
+		return
+	}
+	for i, name := range e.names {
+		h[name] = d.opened.values[i]
+	}
+}
+
+var (
+	emptyValue     = []string{""}
+	anonymousValue = []string{authAnonymous}
+)
+
+// refuse renders a decision that doesn't let the request pass. r carries the question, o is what was asked.
+func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, o Original, d Decision) {
+	switch d.Verdict {
+	case Login, Logout:
+		switch {
+		case d.kind == kindNavigation || d.Verdict == Logout:
+			e.sendTo(w, o, d.Location)
+		case d.kind == kindPageOtherWay:
+			e.page(w, r, d.site, page{Kind: pageResend, LoginURL: d.site.origin + pathLogin})
+		default:
+			e.loginRequired(w, r, d.site, o)
+		}
+	case Forbid:
+		if d.kind == kindOther {
+			writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
+			return
+		}
+		e.forbidPage(w, r, d.site, d.opened, returnToFromURI(o.Prefix+o.URI))
+	case Misdirected:
+		e.misdirected(w, r, o)
+	default:
+		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
+	}
+}
+
+// sendTo redirects the judged request, whose method need not be that of the question.
+func (e *Engine) sendTo(w http.ResponseWriter, o Original, location string) {
+	h := w.Header()
+	neverCache(h)
+	h.Set("Location", location)
+	if o.Method == http.MethodGet || o.Method == http.MethodHead {
+		w.WriteHeader(http.StatusFound)
+		return
+	}
+	w.WriteHeader(http.StatusSeeOther)
+}

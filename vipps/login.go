@@ -1,0 +1,233 @@
+package vipps
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// stateIDLength is the length of what NewStateID returns.
+const stateIDLength = 43
+
+// LoginRequest says how one login is to be. RedirectURI is required.
+type LoginRequest struct {
+	// RedirectURI is where the provider sends the browser back to. It must be
+	// registered there, byte for byte.
+	RedirectURI string
+
+	// Silent asks Vipps not to show any dialog (requested_flow=no_dialog): the
+	// login succeeds only if this browser is remembered. Vipps no longer
+	// documents it; it may succeed, fail with any error, or be ignored.
+	Silent bool
+
+	// StateSuffix is appended to the random part of state, behind a dot. It may
+	// hold letters, digits and "-_.~"; state as a whole is at most 512
+	// characters. It is not protected in any way. Default: no suffix.
+	StateSuffix string
+
+	// ID is the random part of state, as NewStateID returns it, for a caller
+	// who needs it beforehand. It must not be used twice. Default: a fresh one.
+	ID string
+}
+
+// PendingLogin is what must be kept, where only the same browser can bring it
+// back, between BeginLogin and FinishLogin. It holds secrets: fmt and log/slog
+// don't show them, but encoding/json does.
+type PendingLogin struct {
+	// Issuer and ClientID say with whom, and as whom, the login began.
+	Issuer, ClientID string
+	// State, Nonce and Verifier are good for one login.
+	State, Nonce, Verifier string
+	// RedirectURI is repeated to the token endpoint.
+	RedirectURI string
+	// ACRValues is what was asked for; "" if nothing was.
+	ACRValues string
+	// Silent says that no dialog was asked for.
+	Silent bool
+	// Started is when BeginLogin was called. FinishLogin does not look at it:
+	// how old a pending login may be is for the caller to say.
+	Started time.Time
+}
+
+// String names the issuer only.
+func (p PendingLogin) String() string { return fmt.Sprintf("pending login with %q", p.Issuer) }
+
+// GoString is String.
+func (p PendingLogin) GoString() string { return p.String() }
+
+// LogValue is String.
+func (p PendingLogin) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// Login is a finished login.
+type Login struct {
+	// User is who logged in, by sub, with the claims that the provider released.
+	User User
+	// IssuedAt and ExpiresAt are those of the ID token. ExpiresAt says nothing
+	// about how long a session may be.
+	IssuedAt, ExpiresAt time.Time
+	// AuthTime is when the provider authenticated the person; zero if it doesn't say.
+	AuthTime time.Time
+	// ACR is the authentication context class; "" if the provider doesn't say.
+	ACR string
+}
+
+// NewStateID returns 256 random bits as 43 characters of base64url.
+func NewStateID() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails: the program would end
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// BeginLogin makes the secrets of a new login and the URL to send the browser
+// to. It fetches the provider's metadata if need be, and its error then
+// matches ErrUnavailable; a faulty request is a *ConfigError.
+//
+// State and nonce are 256 random bits each; PKCE (RFC 7636) with S256 is always used.
+func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin, string, error) {
+	state, err := r.state()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := checkRedirectURI(r.RedirectURI); err != nil {
+		return nil, "", err
+	}
+	md, err := c.metadata.get(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	p := &PendingLogin{
+		Issuer:      c.cfg.Issuer,
+		ClientID:    c.cfg.ClientID,
+		State:       state,
+		Nonce:       NewStateID(),
+		Verifier:    oauth2.GenerateVerifier(),
+		RedirectURI: r.RedirectURI,
+		ACRValues:   c.cfg.ACRValues,
+		Silent:      r.Silent,
+		Started:     c.cfg.Now(),
+	}
+	return p, c.authorizeURL(md, p), nil
+}
+
+func (c *Client) authorizeURL(md *metadata, p *PendingLogin) string {
+	cfg := oauth2.Config{
+		ClientID:    p.ClientID,
+		Endpoint:    oauth2.Endpoint{AuthURL: md.AuthURL},
+		RedirectURL: p.RedirectURI,
+		Scopes:      c.cfg.Scopes,
+	}
+	options := []oauth2.AuthCodeOption{
+		oauth2.S256ChallengeOption(p.Verifier),
+		oauth2.SetAuthURLParam("nonce", p.Nonce),
+	}
+	for name, value := range map[string]string{"market": c.cfg.Market, "acr_values": p.ACRValues} {
+		if value != "" {
+			options = append(options, oauth2.SetAuthURLParam(name, value))
+		}
+	}
+	if p.Silent {
+		options = append(options, oauth2.SetAuthURLParam("requested_flow", "no_dialog"))
+	}
+	return cfg.AuthCodeURL(p.State, options...)
+}
+
+// state returns the whole state parameter.
+func (r LoginRequest) state() (string, error) {
+	id := r.ID
+	if id == "" {
+		id = NewStateID()
+	}
+	if b, err := decodeBase64URL(id); err != nil || len(b) != 32 || len(id) != stateIDLength {
+		return "", &ConfigError{Setting: "state", Reason: "the id must come from NewStateID"}
+	}
+	if r.StateSuffix == "" {
+		return id, nil
+	}
+	for i := range len(r.StateSuffix) {
+		if ch := r.StateSuffix[i]; !isAlphanumeric(ch) && !strings.ContainsRune("-_.~", rune(ch)) {
+			return "", &ConfigError{Setting: "state", Reason: `the suffix may hold letters, digits and "-_.~" only`}
+		}
+	}
+	state := id + "." + r.StateSuffix
+	if len(state) > maxState {
+		return "", &ConfigError{Setting: "state", Reason: "must be at most 512 characters in all"}
+	}
+	return state, nil
+}
+
+// checkRedirectURI follows the rules of Vipps for browsers: absolute, without
+// a fragment, https or on loopback.
+func checkRedirectURI(uri string) error {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || u.Host == "" || strings.Contains(uri, "#") || u.User != nil:
+		err = errors.New("must be an absolute URL without a fragment")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		err = errors.New("must be https, or http on loopback")
+	}
+	if err != nil {
+		return &ConfigError{Setting: "redirect_uri", Reason: err.Error()}
+	}
+	return nil
+}
+
+// FinishLogin judges the query of the callback, redeems the code and returns who
+// logged in. Its errors are *Error.
+//
+// The order is: state and whose login it is (ErrState), iss, the provider's
+// error (StageAuthorize), code for tokens, ID token, nonce, at_hash, acr, userinfo.
+// Nothing is sent to the provider before the callback is known to be this
+// login's, the access token is used only after the nonce was right, and a code
+// is sent once, whatever happens. The login must be marked as used by the
+// caller, before the call.
+func (c *Client) FinishLogin(ctx context.Context, p *PendingLogin, query url.Values) (*Login, error) {
+	cb, err := c.checkCallback(p, query)
+	if err != nil {
+		return nil, err
+	}
+	md, err := c.metadata.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := cb.checkIssuer(c, md); err != nil {
+		return nil, err
+	}
+	if cb.Error != "" {
+		e := c.fail(StageAuthorize, cb.Error, "")
+		e.Description = cb.Description
+		return nil, e
+	}
+	if cb.Code == "" {
+		return nil, c.fail(StageAuthorize, CodeMissingCode, "neither code nor error")
+	}
+	got, err := c.redeem(ctx, md, p, cb.Code)
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.verifyIDToken(ctx, got.idToken)
+	if err == nil {
+		err = c.checkLogin(t, p, got.accessToken)
+	}
+	if err != nil {
+		return nil, got.withDate(err)
+	}
+	claims, err := c.userinfo(ctx, md, got.accessToken, t.subject)
+	if err != nil {
+		return nil, err
+	}
+	return &Login{
+		User:      newUser(t.subject, mergeClaims(t.claims, claims)),
+		IssuedAt:  t.issuedAt,
+		AuthTime:  t.authTime,
+		ExpiresAt: t.expiry,
+		ACR:       t.acr,
+	}, nil
+}
