@@ -2,6 +2,7 @@ package forwardauth_test
 
 import (
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
@@ -68,4 +69,28 @@ func BenchmarkDecide(b *testing.B) {
 			}
 		}
 	})
+}
+
+// sink is a ResponseWriter whose header map is fresh for each request, as net/http's is.
+type sink struct{ header http.Header }
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
+func (s *sink) WriteHeader(int)             {}
+
+// BenchmarkForwardAuth is the whole handler of an allowed check, without net/http around it.
+func BenchmarkForwardAuth(b *testing.B) {
+	l := newLab(b, nil)
+	header := l.judged("/orders?page=2")
+	header["Cookie"] = []string{"vippsauth=" + l.loggedIn(phoneAase).cookie("vippsauth")}
+	r := &http.Request{Method: "GET", URL: &url.URL{Path: "/_vipps/authz/forward-auth"}, Host: "auth", RemoteAddr: "127.0.0.1:40000", Header: header}
+	handler := l.engine.ForwardAuth()
+	b.ReportAllocs()
+	for b.Loop() {
+		w := sink{header: make(http.Header)}
+		handler.ServeHTTP(&w, r)
+		if len(w.header["X-Vipps-Sub"]) != 1 {
+			b.Fatal(w.header)
+		}
+	}
 }

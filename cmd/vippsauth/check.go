@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "check [flags]",
+		Short:   "Read the settings and say everything that is wrong with them",
+		GroupID: groupAsk,
+		Long: `Read the settings as serve would, and print everything that is wrong: file and line,
+variable or flag, the setting, what is wrong and how to mend it; never the value. It
+uses no network, and creates nothing. Exit code 1 when something is wrong.`,
+		Example: `  vippsauth check --config vippsauth.yaml`,
+		Args:    noArgs,
+	}
+	sf := addSettings(cmd, nil)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, rep := p.load(cmd, sf)
+		c.validate(rep)
+		rep.print(p.stderr)
+		if len(rep.problems) > 0 {
+			return errReported
+		}
+		fmt.Fprintln(p.stdout, "The settings are good.")
+		c.printRegistration(p.stdout, rep.redirectURIs)
+		for _, s := range settingsTable() {
+			if rep.isSet(s.key) {
+				fmt.Fprintf(p.stdout, "%-18s from %s\n", s.key, rep.source(s.key))
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// providerName says which provider people log in with.
+func (c *config) providerName() string {
+	switch c.environment {
+	case "":
+		return "another provider (issuer)"
+	case envEmulator:
+		return "the emulator"
+	default:
+		return "Vipps MobilePay, environment " + c.environment
+	}
+}
+
+// registration returns what has to be registered with the provider, as lines.
+func (c *config) registration(uris []string) []string {
+	if c.environment == envEmulator {
+		return []string{"Logins go to the emulator: nothing to register."}
+	}
+	lines := []string{"Redirect URIs to register with " + c.providerName() + ":"}
+	for _, u := range uris {
+		lines = append(lines, "  "+u)
+	}
+	return lines
+}
+
+func (c *config) printRegistration(w io.Writer, uris []string) {
+	fmt.Fprintln(w, strings.Join(c.registration(uris), "\n"))
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// readConfigFile finds the settings in a YAML file: one mapping of keys to scalars or lists of scalars.
+func readConfigFile(path string, table map[string]*setting, rep *report) map[string]candidate {
+	b, err := readFile(path, maxConfigFile)
+	if err != nil {
+		rep.add(problem{source: path, what: "cannot read the configuration file: " + reasonOf(err), mend: "name a readable file with --config"})
+		return nil
+	}
+	f := &configFile{path: path, table: table, rep: rep}
+	root, ok := f.parse(b)
+	if !ok {
+		return nil
+	}
+	return f.settings(root)
+}
+
+// A configFile is one YAML file being read.
+type configFile struct {
+	path  string
+	table map[string]*setting
+	rep   *report
+}
+
+func (f *configFile) at(line int) string { return f.path + ":" + strconv.Itoa(line) }
+
+func (f *configFile) add(line int, key, what, mend string) {
+	f.rep.add(problem{f.at(line), key, what, mend})
+}
+
+// yamlLine finds the line in the parser's message. The rest of the message may quote the file, so it isn't shown.
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+// parse returns the mapping that the file holds.
+func (f *configFile) parse(b []byte) (*yaml.Node, bool) {
+	var doc, second yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	err := dec.Decode(&doc)
+	if errors.Is(err, io.EOF) {
+		return &yaml.Node{Kind: yaml.MappingNode}, true
+	}
+	if err == nil {
+		if err = dec.Decode(&second); errors.Is(err, io.EOF) {
+			err = nil
+		} else if err == nil {
+			f.add(second.Line, "", "a second document begins here", "keep one document in the file")
+			return nil, false
+		}
+	}
+	if err != nil {
+		source := f.path
+		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+			source += ":" + m[1]
+		} else if at := yamlAlias.FindIndex(b); at != nil { // the one fault that the parser tells no line of
+			source = f.at(bytes.Count(b[:at[0]], []byte("\n")) + 1)
+		}
+		f.rep.add(problem{source: source, what: "is not valid YAML, here or on a line near by", mend: `write "key: value" lines, and put values with special characters in quotes`})
+		return nil, false
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" { // comments only
+		return &yaml.Node{Kind: yaml.MappingNode}, true
+	}
+	if root.Kind != yaml.MappingNode {
+		f.add(root.Line, "", "is not a list of settings", `write "key: value" lines`)
+		return nil, false
+	}
+	return root, true
+}
+
+// yamlAlias matches a value that begins with an asterisk.
+var yamlAlias = regexp.MustCompile(`[:-][ \t]+\*`)
+
+// settings reads the pairs of the mapping.
+func (f *configFile) settings(root *yaml.Node) map[string]candidate {
+	values := map[string]candidate{}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		k, v := root.Content[i], root.Content[i+1]
+		key := k.Value
+		first, seen := lines[key]
+		s, known := f.table[key]
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			f.add(k.Line, "", "is not the name of a setting", `write "key: value"`)
+		case seen:
+			f.add(k.Line, key, "is given twice, here and on line "+strconv.Itoa(first), "keep one of them")
+		case laterMend(key) != "":
+			f.add(k.Line, key, notSupported, laterMend(key))
+		case !known:
+			f.add(k.Line, shown(key), "unknown setting", didYouMean(key, slices.Collect(maps.Keys(f.table))))
+		default:
+			lines[key] = k.Line
+			f.rep.sources[key] = f.at(k.Line)
+			if items, ok := f.items(s, v); ok {
+				values[key] = candidate{f.at(k.Line), items}
+			}
+		}
+	}
+	return values
+}
+
+// items reads a scalar or a list of scalars.
+func (f *configFile) items(s *setting, v *yaml.Node) ([]item, bool) {
+	switch {
+	case v.Kind == yaml.SequenceNode && s.list == scalar:
+		f.add(v.Line, s.key, "is a list", "give it one value")
+		return nil, false
+	case v.Kind == yaml.SequenceNode:
+		var items []item
+		for _, n := range v.Content {
+			t, ok := f.scalar(s, n)
+			if !ok {
+				return nil, false
+			}
+			items = append(items, item{t, f.at(n.Line)})
+		}
+		return items, true
+	default:
+		t, ok := f.scalar(s, v)
+		if !ok {
+			return nil, false
+		}
+		return s.itemsOf(t, f.at(v.Line)), true
+	}
+}
+
+// yamlTags are the tags that plain values get by themselves.
+var yamlTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
+
+// scalar returns the text of a value as it stands in the file: 047 stays 047, and off stays off.
+func (f *configFile) scalar(s *setting, n *yaml.Node) (string, bool) {
+	special := n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0
+	switch {
+	case special || n.Kind == yaml.ScalarNode && !slices.Contains(yamlTags, n.Tag):
+		f.add(n.Line, s.key, "begins with &, * or !, which mean something else in YAML", "put it in quotes")
+		return "", false
+	case n.Kind != yaml.ScalarNode && s.list != scalar:
+		f.add(n.Line, s.key, "is not a value or a list of values", fmt.Sprintf(`write "%s: value" or a list of "- value" lines`, s.key))
+		return "", false
+	case n.Kind != yaml.ScalarNode:
+		f.add(n.Line, s.key, "is not a value", fmt.Sprintf(`write "%s: value"`, s.key))
+		return "", false
+	case n.Tag == "!!null":
+		return "", true // "key:" and "key: null" are empty
+	default:
+		return strings.TrimSuffix(n.Value, "\n"), true
+	}
+}
+
+// shown is an unknown key as it may be printed: short, and of the letters that keys are made of.
+func shown(key string) string {
+	const limit = 40
+	odd := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.", r))
+	}
+	if key == "" || len(key) > limit || strings.ContainsFunc(key, odd) {
+		return ""
+	}
+	return key
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vippsauth/vippsauth/vipps/emulator"
+)
+
+func (p *program) emulatorCommand() *cobra.Command {
+	var addr, id, method string
+	var uris []string
+	cmd := &cobra.Command{
+		Use:     "emulator [flags]",
+		Short:   "Run the Vipps emulator alone, on loopback",
+		GroupID: groupStart,
+		Long: `Run a Vipps that is not Vipps: the Login API with its pages and a dozen made-up people,
+on loopback only, for work and tests without a network. It keeps nothing when it ends.`,
+		Example: `  vippsauth emulator
+  vippsauth emulator --listen 127.0.0.1:0 --redirect-uri http://localhost:8080/_vipps/callback`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if id == "" || len(uris) == 0 {
+				return &failure{fmt.Errorf("--client-id and --redirect-uri must not be empty")}
+			}
+			return failed(p.emulate(cmd.Context(), addr, emulator.Client{
+				ID: id, Secret: emulatorClientSecret, Name: "vippsauth", RedirectURIs: uris, AuthMethod: method, Advanced: true,
+			}))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&addr, "listen", "127.0.0.1:4192", "the loopback address to listen on; port 0 takes a free one")
+	f.StringArrayVar(&uris, "redirect-uri", []string{"http://localhost:4190" + callbackPath}, "a redirect URI of the client, on loopback; may be given more than once")
+	f.StringVar(&id, "client-id", emulatorClientID, "the client id to know")
+	f.StringVar(&method, "auth-method", emulator.AuthBasic, "how the client must show its secret: "+emulator.AuthBasic+" or "+emulator.AuthPost)
+	for name, kind := range map[string]string{"listen": "address", "redirect-uri": "url", "client-id": "id", "auth-method": "method"} {
+		f.Lookup(name).Annotations = map[string][]string{kindAnnotation: {kind}}
+	}
+	return cmd
+}
+
+// emulate runs the emulator until ctx ends.
+func (p *program) emulate(ctx context.Context, addr string, client emulator.Client) error {
+	srv, err := emulator.Start(addr, emulator.Config{Clients: []emulator.Client{client}}) //nolint:contextcheck // it runs until Close
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, `A Vipps that is not Vipps is at %s, for this machine only.
+
+  issuer         %s
+  client_id      %s
+  client_secret  %s  (of the emulator only)
+  redirect URIs  %s
+  control        %s/_emulator/
+
+Ctrl-C stops it, and it forgets everything.
+`, srv.URL, srv.Issuer, client.ID, client.Secret, strings.Join(client.RedirectURIs, "\n                 "), srv.URL)
+	<-ctx.Done()
+	return srv.Close() //nolint:contextcheck // ctx has ended
+}

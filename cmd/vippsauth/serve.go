@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/vipps"
+	"github.com/vippsauth/vippsauth/vipps/emulator"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "serve [flags]",
+		Short:   "Run the service: for a proxy that asks, or as a proxy of its own",
+		GroupID: groupStart,
+		Long: `Run vippsauth. With trusted_proxies it answers the proxy that asks about each request
+(nginx auth_request, Traefik ForwardAuth, HAProxy, Caddy forward_auth). With upstream it
+is the proxy itself, in front of one application.
+
+At start it prints each redirect URI to register with Vipps. It starts only when all
+settings are good; vippsauth check says beforehand whether they are.`,
+		Example: `  vippsauth serve --config vippsauth.yaml
+
+  VIPPSAUTH_CLIENT_SECRET_FILE=client-secret vippsauth serve \
+    --environment test --client-id 0000-example --cookie-keys-file cookie-keys \
+    --public-url https://app.example.com --upstream http://127.0.0.1:8080 \
+    --scopes "openid name phoneNumber"`,
+		Args: noArgs,
+	}
+	sf := addSettings(cmd, nil)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, rep := p.load(cmd, sf)
+		c.validate(rep)
+		if len(rep.problems) > 0 {
+			rep.print(p.stderr)
+			return errReported
+		}
+		return failed(p.serve(cmd.Context(), c, rep))
+	}
+	return cmd
+}
+
+// failed makes the error of something that ran a failure; nil stays nil.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{err}
+}
+
+// gcPercent lets the heap of a running service grow to four times what is live before it is collected. Little is
+// live, so that costs a few megabytes, and spares every check a part of its CPU time.
+const gcPercent = 300
+
+// serve runs the service that c describes, which has been validated.
+func (p *program) serve(ctx context.Context, c *config, rep *report) (err error) {
+	if !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
+		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	}
+	logger := c.newLogger(p.stderr)
+	for _, w := range rep.warnings {
+		logger.Warn(w.what, zap.String("setting", w.setting), zap.String("mend", w.mend))
+	}
+	logEffective(logger, rep.values)
+	s := &service{log: logger, ops: newOps(), proxies: c.upstream != nil}
+	var open []net.Listener
+	defer func() { // those that were served are closed already, which is no harm
+		for _, ln := range open {
+			_ = ln.Close()
+		}
+	}()
+	listen := func(setting, addr string) net.Listener {
+		if err != nil || addr == "" {
+			return nil
+		}
+		var ln net.Listener
+		if ln, err = listenOn(ctx, setting, addr); err != nil {
+			return nil
+		}
+		open = append(open, ln)
+		return ln
+	}
+	site := listen("listen", c.listen)
+	s.opsLn, s.authz = listen("ops_listen", c.opsListen), listen("authz_listen", c.authzListen)
+	if err != nil {
+		return err
+	}
+	s.site = []net.Listener{site}
+
+	issuer := c.expectedIssuer()
+	if c.environment == envEmulator {
+		emu, err := c.startEmulator(rep.redirectURIs) //nolint:contextcheck // it runs until Close
+		if err != nil {
+			return fmt.Errorf("emulator_listen: %w", err)
+		}
+		defer func() { _ = emu.Close() }() //nolint:contextcheck // everything ends here, ctx included
+		issuer = emu.Issuer
+		logger.Warn("logins go to the emulator, which logs in anybody who asks", zap.String("emulator", emu.URL))
+	}
+	if err := s.build(c, issuer); err != nil {
+		return err
+	}
+	s.handler = s.mainHandler(c)
+	c.printRegistration(p.stdout, rep.redirectURIs)
+	for _, u := range rep.redirectURIs {
+		if c.environment == envEmulator {
+			break
+		}
+		logger.Info("redirect URI to register", zap.String("redirect_uri", u), zap.String("provider", c.providerName()))
+	}
+	logger.Info("listening", zap.Stringer("listen", site.Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()))
+	return s.run(ctx)
+}
+
+// build makes client and engine.
+func (s *service) build(c *config, issuer string) error {
+	keys, created, err := c.keys()
+	if err != nil {
+		return err
+	}
+	if created {
+		s.log.Info("cookie_keys_file created, with a fresh key: other replicas need the same file", zap.String("path", c.cookieKeysFile))
+	}
+	if s.client, err = vipps.New(c.vippsConfig(issuer)); err != nil {
+		return err
+	}
+	s.ops.provider = s.client.Ready
+	cfg := c.engineConfig(s.client, keys)
+	cfg.Logger = s.log
+	cfg.Metrics = s.ops.registry
+	s.engine, err = forwardauth.New(cfg)
+	return err
+}
+
+// startEmulator starts the emulator of environment emulator, with our client known to it.
+func (c *config) startEmulator(redirectURIs []string) (*emulator.Server, error) {
+	id, secret := c.credentials()
+	method := emulator.AuthBasic
+	if c.clientAuth == vipps.ClientAuthPost {
+		method = emulator.AuthPost
+	}
+	return emulator.Start(c.emulatorListen, emulator.Config{Clients: []emulator.Client{{
+		ID:           id,
+		Secret:       secret.Reveal(),
+		Name:         c.displayName(),
+		RedirectURIs: redirectURIs,
+		AuthMethod:   method,
+		Advanced:     c.acrValues != "",
+	}}})
+}
+
+// displayName is how the emulator's pages call the site.
+func (c *config) displayName() string {
+	if c.siteName != "" {
+		return c.siteName
+	}
+	return "vippsauth"
+}
+
+// stdLog returns the logger that net/http writes to.
+func stdLog(l *zap.Logger) *log.Logger {
+	std, err := zap.NewStdLogAt(l.Named("http"), zapcore.WarnLevel)
+	if err != nil {
+		return log.Default() // unreachable: the level exists
+	}
+	return std
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	requestTimeout    = 10 * time.Second // reading one whole request of a proxy; equal to the above, which spares every check a timer
+	answerTimeout     = 60 * time.Second // reading and answering one of a browser, calls to the provider included
+	idleTimeout       = 120 * time.Second
+	drainTimeout      = 10 * time.Second
+	maxHeaderBytes    = 64 << 10
+)
+
+// A service is vippsauth running: its listeners, the engine behind them, and what watches over the provider.
+type service struct {
+	log    *zap.Logger
+	client *vipps.Client
+	engine *forwardauth.Engine
+	ops    *ops
+
+	site    []net.Listener // where browsers or the proxy come in
+	handler http.Handler   // of site
+	proxies bool           // handler passes requests on, whose length is not ours to limit
+	authz   net.Listener   // nil: /_vipps/authz/ is on site
+	opsLn   net.Listener
+}
+
+// run serves until ctx ends or a listener fails, and returns when everything has stopped: /readyz first, then no new
+// requests, those under way get ten seconds, and the internal listener goes last.
+func (s *service) run(ctx context.Context) error {
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	watch, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+
+	var running sync.WaitGroup
+	failed := make(chan error, len(s.site)+2)
+	serve := func(srv *http.Server, ln net.Listener) {
+		running.Go(func() {
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	main := s.server(requests, s.handler, s.proxies)
+	for _, ln := range s.site {
+		serve(main, ln)
+	}
+	front := []*http.Server{main}
+	if s.authz != nil {
+		srv := s.server(requests, onlyAuthz(s.engine.ForwardAuth()), false)
+		serve(srv, s.authz)
+		front = append(front, srv)
+	}
+	internal := s.server(requests, s.ops, false)
+	serve(internal, s.opsLn)
+	running.Go(func() { s.watchProvider(watch) })
+	s.ops.ready.Store(true)
+	s.log.Info("ready")
+
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping")
+	case err = <-failed:
+		s.log.Error("a listener failed; stopping", zap.Error(err))
+	}
+	s.ops.ready.Store(false)
+	endWatch()
+	s.drain(requests, front)
+	endRequests()
+	s.drain(context.WithoutCancel(ctx), []*http.Server{internal})
+	running.Wait()
+	s.log.Info("stopped")
+	return err
+}
+
+// drain stops servers from taking requests, waits for those under way, and ends what is left after drainTimeout.
+func (s *service) drain(ctx context.Context, servers []*http.Server) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	var waiting sync.WaitGroup
+	for _, srv := range servers {
+		waiting.Go(func() {
+			if err := srv.Shutdown(ctx); err != nil {
+				s.log.Warn("requests were cut off at the stop", zap.Error(err))
+				_ = srv.Close() // its error is that of a connection that is to go anyway
+			}
+		})
+	}
+	waiting.Wait()
+}
+
+// server returns an HTTP server with our limits. One that passes requests on leaves the length of bodies and answers
+// to the application, and keeps only the time for headers. There is no WriteTimeout: each of our answers fits the
+// socket's buffer, and a timer for each would be felt in every check.
+func (s *service) server(requests context.Context, h http.Handler, proxies bool) *http.Server {
+	srv := &http.Server{
+		Handler:                      ownInTime(h),
+		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  requestTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		BaseContext:                  func(net.Listener) context.Context { return requests },
+		ErrorLog:                     stdLog(s.log),
+	}
+	if proxies {
+		srv.ReadTimeout = 0
+	}
+	return srv
+}
+
+// ownInTime gives requests of browsers to our own pages a time of their own: some of them wait for the provider.
+func ownInTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, ownPrefix) && !strings.HasPrefix(r.URL.Path, authzPrefix) {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(answerTimeout)) // always there on a connection of net/http
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// onlyAuthz serves nothing but what proxies ask.
+func onlyAuthz(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.EscapedPath(), authzPrefix) {
+			notFound(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withoutAuthz serves everything but what proxies ask, which has a listener of its own.
+func withoutAuthz(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, authzPrefix) || strings.HasPrefix(r.URL.EscapedPath(), authzPrefix) {
+			notFound(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func notFound(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "not found", http.StatusNotFound)
+}
+
+const (
+	providerCheck      = 30 * time.Second // between looks at a provider that answers
+	providerBackoff    = time.Second      // after the first failure; doubled at each
+	maxProviderBackoff = 30 * time.Second
+)
+
+// watchProvider loads the provider's metadata in the background, so that the first login needn't wait for it, and
+// tries again while it is away, so that /readyz mends itself. Logins don't depend on it.
+func (s *service) watchProvider(ctx context.Context) {
+	backoff, away := providerBackoff, false
+	for first := true; ; first = false {
+		var err error
+		if first || s.client.Ready() != nil {
+			if err = s.client.Discover(ctx); err == nil {
+				err = s.client.Ready() // what is at hand may be old
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		wait := providerCheck
+		switch {
+		case err != nil:
+			if !away {
+				s.log.Warn("the provider can't be reached: sessions go on, logins have to wait", zap.Error(err))
+			}
+			away = true
+			wait = backoff/2 + rand.N(backoff) //nolint:gosec // spreads the load, guards nothing
+			backoff = min(2*backoff, maxProviderBackoff)
+		case away:
+			s.log.Info("the provider answers again")
+			fallthrough
+		default:
+			backoff, away = providerBackoff, false
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}

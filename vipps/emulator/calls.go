@@ -1,0 +1,170 @@
+package emulator
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Endpoints, as Calls, FailNext and Delay name them.
+const (
+	EndpointDiscovery = "discovery"
+	EndpointJWKS      = "jwks"
+	EndpointAuthorize = "authorize"
+	EndpointToken     = "token"
+	EndpointUserinfo  = "userinfo"
+)
+
+func knownEndpoint(name string) bool {
+	return slices.Contains([]string{EndpointDiscovery, EndpointJWKS, EndpointAuthorize, EndpointToken, EndpointUserinfo}, name)
+}
+
+// Call is one call to an API endpoint, as Control.Log keeps it. It holds no secrets, codes or tokens.
+type Call struct {
+	// Time is when it ended, by the emulator's clock.
+	Time time.Time `json:"time"`
+	// Endpoint is one of the Endpoint constants.
+	Endpoint string `json:"endpoint"`
+	Method   string `json:"method"`
+	// Status is the HTTP status of the answer; zero when the connection was dropped.
+	Status int `json:"status"`
+	// ClientAuth says how the client authenticated at the token endpoint: one of the Seen constants, or empty.
+	ClientAuth string `json:"client_auth,omitempty"`
+	// Header has the request's Vipps-System-*, Merchant-Serial-Number, User-Agent, Accept and Content-Type, no others.
+	Header http.Header `json:"header,omitempty"`
+}
+
+func callHeader(h http.Header) http.Header {
+	out := make(http.Header)
+	for _, name := range []string{
+		"Vipps-System-Name", "Vipps-System-Version", "Vipps-System-Plugin-Name", "Vipps-System-Plugin-Version",
+		"Merchant-Serial-Number", "User-Agent", "Accept", "Content-Type",
+	} {
+		if v := h.Values(name); len(v) > 0 {
+			out[http.CanonicalHeaderKey(name)] = slices.Clone(v)
+		}
+	}
+	return out
+}
+
+// recorder keeps what Call wants to know of an answer.
+type recorder struct {
+	http.ResponseWriter
+	call Call
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.call.Status == 0 {
+		rec.call.Status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(b []byte) (int, error) {
+	if rec.call.Status == 0 {
+		rec.call.Status = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// note keeps how a client authenticated.
+func note(w http.ResponseWriter, seen string) {
+	if rec, ok := w.(*recorder); ok {
+		rec.call.ClientAuth = seen
+	}
+}
+
+// failure is what FailNext wants of an endpoint.
+type failure struct {
+	left   int
+	status int
+	body   string
+}
+
+// beginCall counts a call, and says how long it waits and whether it fails.
+func (e *Emulator) beginCall(endpoint string) (time.Duration, *failure) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.state.calls[endpoint]++
+	f := e.state.failures[endpoint]
+	if f == nil {
+		return e.state.delays[endpoint], nil
+	}
+	once := *f
+	if f.left--; f.left <= 0 {
+		delete(e.state.failures, endpoint)
+	}
+	return e.state.delays[endpoint], &once
+}
+
+func (e *Emulator) endCall(rec *recorder) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rec.call.Time = e.nowLocked()
+	e.state.log = append(e.state.log, rec.call)
+	if over := len(e.state.log) - maxLog; over > 0 {
+		e.state.log = slices.Delete(e.state.log, 0, over)
+	}
+}
+
+// write answers with the failure. Without a body it takes one of the shapes that Vipps' gateway and engine have.
+func (f *failure) write(w http.ResponseWriter, _ *http.Request) {
+	if f.status == 0 {
+		drop(w)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	switch {
+	case f.body != "" && (f.body[0] == '{' || f.body[0] == '['):
+		writeRawJSON(w, f.status, []byte(f.body))
+	case f.body != "":
+		w.Header().Set("Content-Type", "text/html;charset=UTF-8")
+		w.WriteHeader(f.status)
+		_, _ = w.Write([]byte(f.body))
+	case f.status == http.StatusTooManyRequests:
+		writeJSON(w, f.status, map[string]any{"statusCode": 429, "message": "Rate limit is exceeded. Try again in 5 seconds."})
+	case f.status == http.StatusBadGateway:
+		badGateway(w)
+	case f.status >= 300 && f.status < 400:
+		w.Header().Set("Location", "http://redirected.localhost:1/")
+		w.WriteHeader(f.status)
+	default:
+		writeJSON(w, f.status, map[string]any{"error": "server_error", "error_description": describe("server_error")})
+	}
+}
+
+func badGateway(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusBadGateway)
+	_, _ = w.Write([]byte("<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n"))
+}
+
+// drop ends the connection without an answer.
+func drop(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil { // HTTP/2, or a recorder: the server ends the stream itself
+		panic(http.ErrAbortHandler)
+	}
+	_ = conn.Close()
+}
+
+// Calls says how often each endpoint was called since the start or the last Reset, failed calls included.
+func (c *Control) Calls() map[string]int {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	return maps.Clone(c.e.state.calls)
+}
+
+// Log gives the latest calls, at most 256, the oldest first.
+func (c *Control) Log() []Call {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	return slices.Clone(c.e.state.log)
+}

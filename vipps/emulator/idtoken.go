@@ -1,0 +1,129 @@
+package emulator
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// idToken mints the ID token of the browser flow: RS256, aud an array, one hour, and the claims of the documents' samples.
+func (e *Emulator) idToken(client *Client, g *grant, access string) (string, error) {
+	e.mu.Lock()
+	now, keys := e.nowLocked(), e.keys.generations[0]
+	var person Person
+	if p := e.state.personByID(g.person); p != nil {
+		person = *p
+	}
+	e.mu.Unlock()
+
+	sum := sha256.Sum256([]byte(access))
+	claims := map[string]any{
+		"iss":       e.Issuer(),
+		"sub":       subject(client.ID, g.person),
+		"aud":       []string{client.ID},
+		"exp":       now.Add(time.Hour).Unix(),
+		"iat":       now.Unix(),
+		"auth_time": g.authTime.Unix(),
+		"rat":       g.req.received.Unix(),
+		"nonce":     g.req.nonce,
+		"at_hash":   base64.RawURLEncoding.EncodeToString(sum[:16]),
+		"jti":       newUUID(),
+		"sid":       g.sid,
+		"msn":       e.cfg.MSN,
+	}
+	if g.req.acr != "" {
+		claims["acr"] = g.req.acr
+	}
+	for _, sc := range g.req.scopes {
+		if sc == "email" || e.cfg.ProfileInIDToken {
+			person.addClaims(claims, sc)
+		}
+	}
+	e.breakClaims(claims, client.ID, now)
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	return e.sign(e.breakPayload(payload), keys, client.Secret)
+}
+
+// sign makes the compact JWS, with the fault that Control.Break asks for, if any.
+func (e *Emulator) sign(payload []byte, keys *keypair, secret string) (string, error) {
+	switch {
+	case e.take(BreakAlgNone):
+		return craft(`{"alg":"none","typ":"JWT"}`, payload, nil), nil
+	case e.take(BreakHS256PublicKey):
+		der, err := x509.MarshalPKIXPublicKey(keys.rsa.Public())
+		if err != nil {
+			return "", err
+		}
+		public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		return craft(`{"alg":"HS256","kid":"`+keys.rsaKID+`","typ":"JWT"}`, payload, public), nil
+	case e.take(BreakHS256Secret):
+		return craft(`{"alg":"HS256","typ":"JWT"}`, payload, []byte(secret)), nil
+	case e.take(BreakES256):
+		return compact(jose.ES256, jose.JSONWebKey{Key: keys.ec, KeyID: keys.ecKID}, payload)
+	case e.take(BreakUnknownKID):
+		other, err := newKeypair(e.cfg.RSABits)
+		if err != nil {
+			return "", err
+		}
+		return compact(jose.RS256, jose.JSONWebKey{Key: other.rsa, KeyID: other.rsaKID}, payload)
+	case e.take(BreakForeignKey):
+		other, err := newKeypair(e.cfg.RSABits)
+		if err != nil {
+			return "", err
+		}
+		return compact(jose.RS256, jose.JSONWebKey{Key: other.rsa, KeyID: keys.rsaKID}, payload)
+	case e.take(BreakNoKID):
+		return compact(jose.RS256, keys.rsa, payload)
+	}
+	token, err := compact(jose.RS256, jose.JSONWebKey{Key: keys.rsa, KeyID: keys.rsaKID}, payload)
+	if err == nil && e.take(BreakBadSignature) {
+		token = alterSignature(token)
+	}
+	return token, err
+}
+
+func compact(alg jose.SignatureAlgorithm, key any, payload []byte) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", err
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return jws.CompactSerialize()
+}
+
+// craft makes a compact JWS that no library should help with: HMAC-SHA256 with key, or no signature at all without one.
+func craft(header string, payload, key []byte) string {
+	enc := base64.RawURLEncoding
+	signed := enc.EncodeToString([]byte(header)) + "." + enc.EncodeToString(payload)
+	if key == nil {
+		return signed + "."
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(signed))
+	return signed + "." + enc.EncodeToString(mac.Sum(nil))
+}
+
+// alterSignature changes a byte in the middle of the signature.
+func alterSignature(token string) string {
+	i := strings.LastIndexByte(token, '.')
+	enc := base64.RawURLEncoding
+	sig, err := enc.DecodeString(token[i+1:])
+	if err != nil || len(sig) == 0 {
+		return token + "AAAA"
+	}
+	sig[len(sig)/2] ^= 0xff
+	return token[:i+1] + enc.EncodeToString(sig)
+}

@@ -1,0 +1,204 @@
+package emulator
+
+import (
+	"time"
+)
+
+// Bounds of the tables. Beyond them the oldest entry goes, so that an emulator that runs for months stays small.
+const (
+	maxClients  = 1000
+	maxPeople   = 1000
+	maxEntries  = 1000 // attempts, codes, tokens, browsers
+	maxConsents = 10000
+	maxLog      = 256
+
+	attemptTTL = 30 * time.Minute // how long a person may sit on the pages
+)
+
+// table is a map that forgets its oldest entry when it is full. The lock of the Emulator guards it.
+type table[V any] struct {
+	max   int
+	byKey map[string]V
+	order []string // keys by age; may hold deleted ones
+}
+
+func newTable[V any](maximum int) table[V] {
+	return table[V]{max: maximum, byKey: make(map[string]V)}
+}
+
+func (t *table[V]) get(key string) (V, bool) {
+	v, ok := t.byKey[key]
+	return v, ok
+}
+
+func (t *table[V]) put(key string, v V) {
+	if _, ok := t.byKey[key]; !ok {
+		t.order = append(t.order, key)
+	}
+	t.byKey[key] = v
+	for len(t.byKey) > t.max {
+		delete(t.byKey, t.order[0])
+		t.order = t.order[1:]
+	}
+	if len(t.order) > 2*t.max { // drop the deleted ones
+		kept := make([]string, 0, t.max+1)
+		for _, k := range t.order {
+			if _, ok := t.byKey[k]; ok {
+				kept = append(kept, k)
+			}
+		}
+		t.order = kept
+	}
+}
+
+func (t *table[V]) delete(key string) { delete(t.byKey, key) }
+
+// request is an authorize request that passed every check.
+type request struct {
+	clientID, redirectURI, state, nonce string
+	challenge, method                   string // PKCE; empty: none was sent
+	scopes                              []string
+	acr                                 string // asked for and honoured
+	silent                              bool
+	received                            time.Time
+}
+
+// step is where an attempt is.
+type step string
+
+const (
+	stepLanding   step = "landing"
+	stepChallenge step = "challenge"
+	stepConsent   step = "consent"
+	stepSpinner   step = "spinner"
+)
+
+// attempt is a login under way on the pages, of one browser.
+type attempt struct {
+	id, csrf, browser string
+	req               request
+	step              step
+	person            string // ID; empty until the phone number is known
+	remember          bool
+	typed             string // the phone number as typed, to show it again
+	refused           string // why the landing page is shown again
+	numbers           [3]int // on the phone
+	number            int    // on the page
+	authTime          time.Time
+	created           time.Time
+}
+
+// browser is what the emulator's cookie stands for. An empty person: not remembered.
+type browser struct {
+	person   string
+	authTime time.Time // when the person last confirmed in the app
+}
+
+// grant is a login that succeeded: what a code, and later an access token, stands for.
+type grant struct {
+	req      request
+	person   string
+	authTime time.Time
+	sid      string
+	issued   time.Time
+	used     bool
+	token    string // issued for the code, so that a second use of the code can revoke it
+}
+
+// state is everything that changes while an Emulator runs, but its keys.
+type state struct {
+	offset  time.Duration
+	clients map[string]*Client
+	people  []*Person
+
+	attempts table[*attempt]
+	codes    table[*grant]
+	tokens   table[*grant]
+	browsers table[browser]
+	consents table[map[string]bool] // by consentKey: scopes
+
+	delays   map[string]time.Duration
+	failures map[string]*failure
+	breaks   map[string]int
+	calls    map[string]int
+	log      []Call
+
+	noDialog string
+	auto     string // person ID
+	deny     string // error code
+	remember bool
+}
+
+func (s *state) init() {
+	s.clients = make(map[string]*Client)
+	s.reset()
+}
+
+// reset clears all but clients and people.
+func (s *state) reset() {
+	*s = state{
+		clients:  s.clients,
+		people:   s.people,
+		attempts: newTable[*attempt](maxEntries),
+		codes:    newTable[*grant](maxEntries),
+		tokens:   newTable[*grant](maxEntries),
+		browsers: newTable[browser](maxEntries),
+		consents: newTable[map[string]bool](maxConsents),
+		delays:   make(map[string]time.Duration),
+		failures: make(map[string]*failure),
+		breaks:   make(map[string]int),
+		calls:    make(map[string]int),
+		noDialog: NoDialogReal,
+	}
+}
+
+func (s *state) personByID(id string) *Person {
+	for _, p := range s.people {
+		if p.ID == id {
+			return p
+		}
+	}
+	return nil
+}
+
+func (s *state) personByPhone(phone string) *Person {
+	for _, p := range s.people {
+		if p.Phone == phone {
+			return p
+		}
+	}
+	return nil
+}
+
+func consentKey(clientID, personID string) string { return clientID + "\x00" + personID }
+
+// lacking are the scopes of req that need the person's consent and don't have it.
+func (s *state) lacking(req *request, personID string) []string {
+	given, _ := s.consents.get(consentKey(req.clientID, personID))
+	var lack []string
+	for _, sc := range req.scopes {
+		if sc != "openid" && !given[sc] {
+			lack = append(lack, sc)
+		}
+	}
+	return lack
+}
+
+func (s *state) consent(clientID, personID string, scopes []string) {
+	key := consentKey(clientID, personID)
+	given, _ := s.consents.get(key)
+	if given == nil {
+		given = make(map[string]bool)
+	}
+	for _, sc := range scopes {
+		given[sc] = true
+	}
+	s.consents.put(key, given)
+}
+
+// issue makes a code for a login that succeeded.
+func (s *state) issue(req *request, personID string, authTime, now time.Time) string {
+	code := newOpaque()
+	s.codes.put(code, &grant{req: *req, person: personID, authTime: authTime, sid: newUUID(), issued: now})
+	return code
+}

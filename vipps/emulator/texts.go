@@ -1,0 +1,120 @@
+package emulator
+
+import (
+	"strconv"
+	"strings"
+)
+
+// texts are the words of the pages in one language.
+type texts struct {
+	Lang, Banner, ControlLink, Cancel                                          string
+	LandingTitle, LoginTo, PhoneLabel, Remember, Next, PeopleTitle, PeopleHint string
+	UnknownPhone, TooYoung                                                     string
+	ChallengeTitle, ChallengeText, PhoneTitle, PhoneText                       string
+	ConsentTitle, ConsentText, ConsentHint, Allow                              string
+	SpinnerTitle, SpinnerText, SpinnerLink                                     string
+	ErrorTitle, ErrorText, ErrorHint                                           string
+
+	scopes map[string]string
+}
+
+func english() texts {
+	return texts{
+		Lang:           "en",
+		Banner:         "This is the vippsauth emulator, not Vipps. No real login happens here.",
+		ControlLink:    "Emulator control",
+		Cancel:         "Cancel",
+		LandingTitle:   "Log in",
+		LoginTo:        "You are logging in to",
+		PhoneLabel:     "Phone number",
+		Remember:       "Remember me in browser",
+		Next:           "Next",
+		PeopleTitle:    "Nobody real: choose who to be",
+		PeopleHint:     "One click fills in the phone number and goes on.",
+		UnknownPhone:   "The emulator knows nobody with that phone number. Choose one of the people below.",
+		TooYoung:       "To log in you need to have an active app on your phone and be at least 15 years old.",
+		ChallengeTitle: "Confirm on your phone",
+		ChallengeText:  "Open the app on your phone, and choose this number there:",
+		PhoneTitle:     "Your phone",
+		PhoneText:      "Your phone shows: which number do you see on the page?",
+		ConsentTitle:   "Share information",
+		ConsentText:    "asks for:",
+		ConsentHint:    "You share all of it or nothing. You won't be asked for the same again.",
+		Allow:          "Allow and continue",
+		SpinnerTitle:   "Checking whether you are remembered",
+		SpinnerText:    "This takes a moment and needs nothing from you.",
+		SpinnerLink:    "Go on if nothing happens",
+		ErrorTitle:     "Oops, something went wrong",
+		ErrorText:      "The login stops here. You are not sent back to the site that you came from.",
+		ErrorHint:      "Go back to the site that you came from, and try again.",
+		scopes: map[string]string{
+			"name": "Name", "phoneNumber": "Phone number", "email": "E-mail", "address": "Addresses", "birthDate": "Date of birth",
+			"gender": "Gender", "nin": "National identity number", "accountNumbers": "Account numbers",
+		},
+	}
+}
+
+func norwegian() texts {
+	return texts{
+		Lang:           "nb",
+		Banner:         "Dette er emulatoren til vippsauth, ikke Vipps. Ingen ekte innlogging skjer her.",
+		ControlLink:    "Styring av emulatoren",
+		Cancel:         "Avbryt",
+		LandingTitle:   "Logg inn",
+		LoginTo:        "Du logger inn hos",
+		PhoneLabel:     "Telefonnummer",
+		Remember:       "Husk meg i nettleseren",
+		Next:           "Neste",
+		PeopleTitle:    "Ingen er ekte: velg hvem du er",
+		PeopleHint:     "Ett klikk fyller inn telefonnummeret og går videre.",
+		UnknownPhone:   "Emulatoren kjenner ingen med det telefonnummeret. Velg en av personene under.",
+		TooYoung:       "For å logge inn må du ha en aktiv app på telefonen og være minst 15 år.",
+		ChallengeTitle: "Bekreft på telefonen",
+		ChallengeText:  "Åpne appen på telefonen, og velg dette tallet der:",
+		PhoneTitle:     "Telefonen din",
+		PhoneText:      "Telefonen din viser: hvilket tall ser du på siden?",
+		ConsentTitle:   "Del opplysninger",
+		ConsentText:    "ber om:",
+		ConsentHint:    "Du deler alt eller ingenting. Du blir ikke spurt om det samme igjen.",
+		Allow:          "Godta og fortsett",
+		SpinnerTitle:   "Sjekker om du er husket",
+		SpinnerText:    "Dette tar et øyeblikk, og du trenger ikke gjøre noe.",
+		SpinnerLink:    "Gå videre om ingenting skjer",
+		ErrorTitle:     "Uff da, noe gikk galt",
+		ErrorText:      "Innloggingen stopper her. Du blir ikke sendt tilbake til nettstedet du kom fra.",
+		ErrorHint:      "Gå tilbake til nettstedet du kom fra, og prøv igjen.",
+		scopes: map[string]string{
+			"name": "Navn", "phoneNumber": "Telefonnummer", "email": "E-post", "address": "Adresser", "birthDate": "Fødselsdato",
+			"gender": "Kjønn", "nin": "Fødselsnummer", "accountNumbers": "Kontonumre",
+		},
+	}
+}
+
+// textsFor picks a language by Accept-Language (RFC 9110 §12.5.4): Norwegian or English, whichever weighs more and then comes first.
+// Without the header it is Norwegian, as at Vipps; with neither language in it, English.
+func textsFor(acceptLanguage string) texts {
+	if strings.TrimSpace(acceptLanguage) == "" {
+		return norwegian()
+	}
+	if len(acceptLanguage) > 1000 {
+		acceptLanguage = acceptLanguage[:1000]
+	}
+	best, pick := 0.0, english
+	for item := range strings.SplitSeq(acceptLanguage, ",") {
+		tag, params, _ := strings.Cut(item, ";")
+		q := 1.0
+		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
+			q, _ = strconv.ParseFloat(v, 64)
+		}
+		if !(q > best) {
+			continue
+		}
+		switch primary, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-"); primary {
+		case "nb", "nn", "no":
+			best, pick = q, norwegian
+		case "en":
+			best, pick = q, english
+		}
+	}
+	return pick()
+}
