@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	readHeaderTimeout = 10 * time.Second
-	requestTimeout    = 10 * time.Second // reading one whole request of a proxy; equal to the above, which spares every check a timer
+	readHeaderTimeout = 5 * time.Second
+	requestTimeout    = 5 * time.Second  // reading one whole request of a proxy; equal to the above, which spares every check a timer
 	answerTimeout     = 60 * time.Second // reading and answering one of a browser, calls to the provider included
 	idleTimeout       = 120 * time.Second
 	drainTimeout      = 10 * time.Second
