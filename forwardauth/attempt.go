@@ -142,7 +142,8 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 	}
 	if st.silent {
 		h.SilentStarted = now
-		if e.state.silentStarted(now) {
+		// Only browsers say that they navigate, so a script that starts logins and drops them doesn't count.
+		if r.Header["Sec-Fetch-Mode"] != nil && e.state.silentStarted(now) {
 			e.metrics.silentPaused.Inc()
 			e.log.Error("silent login pauses for an hour: none of the last attempts came back from the provider",
 				zap.Int("attempts", silentVanishedAt))

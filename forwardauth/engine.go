@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +43,9 @@ type Engine struct {
 	strip  *stripper
 
 	headers    []headerSpec
-	names      []string // of headers, in the form of the header map
-	claims     []string // those that a session keeps
+	names      []string        // of headers, in the form of the header map
+	claims     []string        // those that a session keeps
+	released   map[string]bool // those of them that a header carries
 	logoutPath map[string]bool
 }
 
@@ -79,16 +81,22 @@ func New(cfg Config) (*Engine, error) {
 	errs = append(errs, policyErrs...)
 	headers, headerErrs := parseHeaders(cfg.Headers, cfg.HeaderEncoding, cfg.Scopes)
 	errs = append(errs, headerErrs...)
+	if policy.listsPhones() && !slices.Contains(cfg.Scopes, vipps.ScopePhoneNumber) && !slices.Contains(cfg.Scopes, "phone") {
+		errs = append(errs, &vipps.ConfigError{
+			Setting: "scopes", Reason: "lacks phoneNumber, which allow needs: it lists phone numbers, and without the scope nobody's is known",
+		})
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	e := &Engine{
 		cfg: cfg, client: cfg.Client, state: cfg.State, log: cfg.Logger, now: cfg.Now,
 		sites: map[string]*site{}, list: sites, trust: trust, policy: policy,
-		headers: headers, strip: newStripper(headers), logoutPath: map[string]bool{},
+		headers: headers, strip: newStripper(headers), logoutPath: map[string]bool{}, released: map[string]bool{},
 	}
 	for _, h := range headers {
 		e.names = append(e.names, h.Name)
+		e.released[h.Claim] = true
 	}
 	e.claims = e.keptClaims()
 	for _, path := range cfg.LogoutPaths {

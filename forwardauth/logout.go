@@ -109,7 +109,7 @@ func (e *Engine) me(w http.ResponseWriter, r *http.Request, s *site) {
 			AuthTime: op.data.AuthTime, IssuedAt: op.data.Issued, ExpiresAt: time.Unix(op.until, 0).UTC(),
 		}
 		for _, c := range op.data.Claims {
-			if c.Name != "nin" {
+			if e.released[c.Name] && c.Name != "nin" {
 				answer.Claims[c.Name] = c.Value
 			}
 		}

@@ -124,6 +124,10 @@ func (p *page) write(w http.ResponseWriter, r *http.Request) {
 	}
 	status := p.status()
 	pageHeaders(w.Header(), lang, view.holdsForm())
+	if p.Kind == pageResend { // a frame of the site itself may show it: it holds nothing but a link that opens a tab
+		w.Header().Set("Content-Security-Policy", strings.Replace(assets.csp, "frame-ancestors 'none'", "frame-ancestors 'self'", 1))
+		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
+	}
 	if p.RetryAfter > 0 && status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}

@@ -187,6 +187,12 @@ func (p *policy) needsPhone() bool {
 	return len(p.files) > 0 || len(p.own.phones) > 0
 }
 
+// listsPhones reports whether anybody is listed by phone number now.
+func (p *policy) listsPhones() bool {
+	s := p.current()
+	return s != nil && len(s.phones) > 0
+}
+
 // fileError returns what is wrong with a file of allow since it was last good,
 // or nil. It stays the same value while the trouble is the same, so that it can
 // be logged once. It never holds an entry.

@@ -117,12 +117,23 @@ func (e *Engine) loopPage(w http.ResponseWriter, r *http.Request, s *site, rd st
 	e.page(w, r, s, page{Kind: pageLoop, Cause: string(cause), ReturnTo: rd, Reference: reference})
 }
 
-// loginRequired answers a request that is no navigation: 401 with where a login would start, and nothing set.
-func (e *Engine) loginRequired(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+// resendPage answers a form's POST or a frame without a session: nothing was sent, log in in a new tab.
+func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, judged http.Header) {
+	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(judged)})
+}
+
+// loginFrom is where a login starts that comes back to the page that sent a request, if that is one of the site's.
+func (s *site) loginFrom(judged http.Header) string {
 	login := s.origin + pathLogin
-	if rd := refererPath(o.Header.Get("Referer"), s.origin); rd != "" {
+	if rd := refererPath(judged.Get("Referer"), s.origin); rd != "" {
 		login += "?rd=" + escapeQuery(rd)
 	}
+	return login
+}
+
+// loginRequired answers a request that is no navigation: 401 with where a login would start, and nothing set.
+func (e *Engine) loginRequired(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	login := s.loginFrom(o.Header)
 	w.Header().Set(headerLoginURL, login)
 	if o.Header["Sec-Fetch-Mode"] == nil && o.Header["Sec-Fetch-Site"] == nil {
 		w.Header().Set("WWW-Authenticate", `Vipps realm="`+s.host+`"`)
@@ -151,14 +162,14 @@ func (e *Engine) navigationOnly(w http.ResponseWriter, r *http.Request, s *site,
 		e.methodNotAllowed(w, r, s, "GET")
 		return false
 	}
-	if mode := r.Header.Get("Sec-Fetch-Mode"); mode == "" && !isPrefetch(r.Header) {
+	if r.Header["Sec-Fetch-Mode"] == nil && r.Header["X-Requested-With"] == nil && !isPrefetch(r.Header) {
 		return true // curl and old browsers that follow a redirect may send any Accept
 	}
 	switch classify(Original{Method: r.Method, Scheme: o.Scheme, Host: o.Host, URI: o.URI, Header: r.Header}) {
 	case kindNavigation:
 		return true
 	case kindPageOtherWay:
-		e.page(w, r, s, page{Kind: pageResend, LoginURL: s.origin + pathLogin})
+		e.resendPage(w, r, s, r.Header)
 	default:
 		e.loginRequired(w, r, s, Original{Header: r.Header})
 	}

@@ -299,7 +299,7 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, o Original, d De
 		case d.kind == kindNavigation || d.Verdict == Logout:
 			e.sendTo(w, o, d.Location)
 		case d.kind == kindPageOtherWay:
-			e.page(w, r, d.site, page{Kind: pageResend, LoginURL: d.site.origin + pathLogin})
+			e.resendPage(w, r, d.site, o.Header)
 		default:
 			e.loginRequired(w, r, d.site, o)
 		}

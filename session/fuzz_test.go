@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -99,8 +100,11 @@ func FuzzJar_Get(f *testing.F) {
 		}
 		w := headerOnly{}
 		for _, v := range values {
-			if !strings.HasPrefix(v, "1") || strings.Trim(v, base64Characters) != "" {
-				t.Errorf("%q is not in the form of a sealed text", v)
+			if !strings.HasPrefix(v, "1") || len(v) > session.MaxSealed {
+				t.Errorf("%q is no candidate for a sealed text", v)
+			}
+			if _, err := box.Open(v); strings.Trim(v, base64Characters) != "" && !errors.Is(err, session.ErrSealed) {
+				t.Errorf("%q opens: %v", v, err)
 			}
 			if j.Set(w, &http.Request{Header: h}, v, -1) == nil {
 				if again, f := j.Get(send(http.Header(w)["Set-Cookie"]...)); again != v || f != session.One {

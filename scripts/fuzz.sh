@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the module, one after the other, for the time given: scripts/fuzz.sh 30s
+# What a target finds is left by go test in its testdata/fuzz, to be committed with the fix.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fuzztime=${1:-1m}
+go=${GO:-go}
+
+# "./dir FuzzName", found in the sources: asking `go test -list` would compile every package first.
+targets=$(grep -rhoE --include='*_test.go' --exclude-dir=.git --exclude-dir=tools --with-filename '^func Fuzz[A-Za-z0-9_]*' . |
+	sed -E 's,/[^/]*_test\.go:func , ,' | sort -u)
+if [ -z "$targets" ]; then
+	echo "no fuzz targets found" >&2
+	exit 1
+fi
+
+failed=()
+count=0
+while read -r dir name; do
+	echo "== $dir $name for $fuzztime"
+	count=$((count + 1))
+	"$go" test -run='^$' -fuzz="^$name\$" -fuzztime="$fuzztime" "$dir" </dev/null || failed+=("$dir $name")
+done <<<"$targets"
+
+echo "$count fuzz targets, ${#failed[@]} failed"
+if [ "${#failed[@]}" -gt 0 ]; then
+	printf '  %s\n' "${failed[@]}"
+	exit 1
+fi
