@@ -15,7 +15,7 @@ RUN mkdir -p /out/data /out/config /out/keys /out/tmp && chmod 1777 /out/tmp
 FROM source AS build-vippsauth
 ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/vippsauth ./cmd/vippsauth
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION} -X main.defaultListen=:4190 -X main.defaultOpsListen=:4191" -o /out/vippsauth ./cmd/vippsauth
 
 FROM source AS build-caddy
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
@@ -44,7 +44,6 @@ FROM base AS vippsauth
 COPY --from=build-vippsauth /out/vippsauth /vippsauth
 # For cookie_keys_file=/keys/cookie.keys: a volume here keeps sessions across a new container.
 COPY --from=source --chown=65532:65532 /out/keys /keys
-ENV VIPPSAUTH_LISTEN=:4190 VIPPSAUTH_OPS_LISTEN=:4191
 # 4191 is health and metrics: for the orchestrator, never for browsers.
 EXPOSE 4190 4191
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/vippsauth", "healthcheck"]

@@ -30,7 +30,7 @@ help: ## list the targets
 build: ## build both commands, vippsauth and caddy, into .bin/
 	@mkdir -p $(BIN)
 	@echo "building .bin/vippsauth and .bin/caddy (Caddy takes some minutes the first time)"
-	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(BIN)/ ./cmd/vippsauth ./cmd/caddy
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/vippsauth ./cmd/caddy
 
 .PHONY: test
 test: $(BIN)/testsummary ## install what the tests need (Debian), then run all of them; a test that cannot run fails

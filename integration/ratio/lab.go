@@ -112,7 +112,7 @@ func (l *lab) startCaddy(dir, scopes string) error {
 	admin off
 	auto_https off
 	persist_config off
-	storage file_system %[1]s
+	storage file_system %[1]s/storage
 	log {
 		level ERROR
 	}
