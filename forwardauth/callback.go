@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -85,6 +87,7 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 		return
 	}
 	e.metrics.finished(a.Pending.Silent, outcomeSuccess)
+	e.log.Info("login completed", zap.String("site", s.host), zap.String("flow", flow(a.Pending.Silent)))
 	e.attemptSucceeded(w, r, s, a, login)
 }
 

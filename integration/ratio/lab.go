@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vippsauth/vippsauth/session"
@@ -255,6 +258,7 @@ func run1(name string, cmd *exec.Cmd, addr string) (*process, error) {
 		cmd.Env = os.Environ()
 	}
 	cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nothing is left, however this process ends
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err

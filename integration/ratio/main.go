@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command ratio measures what a check costs, as ratios taken in one run on one machine: the CPU time that the
 // server spends on one request, against a server that does nothing but answer.
 //
