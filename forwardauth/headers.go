@@ -242,8 +242,9 @@ func encodeValue(enc encoding, value string) string {
 		return transliterate(value, true)
 	case encodingASCII:
 		return transliterate(value, false)
+	default:
+		return cut(value, maxHeaderValue)
 	}
-	return cut(value, maxHeaderValue)
 }
 
 // plainASCII reports a value that singleLine would return as it is.

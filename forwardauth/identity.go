@@ -182,10 +182,10 @@ type trailerGuard struct {
 
 func (g *trailerGuard) Read(p []byte) (int, error) {
 	n, err := g.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a reader returns io.EOF itself
+	if err == io.EOF {
 		g.stripper.strip(g.request.Trailer)
 	}
-	return n, err //nolint:wrapcheck // a body's errors are its reader's to compare
+	return n, err
 }
 
 func trimBlanks(s string) string {

@@ -25,14 +25,14 @@ func parsePageContact(contact, reference string) pageContact {
 		if reference != "" {
 			link += "?subject=" + url.PathEscape(reference)
 		}
-		c.Link = template.URL(link) // every character but letters, digits and -_.~$&+=:@ is percent-encoded
+		c.Link = template.URL(link) //nolint:gosec // every character but letters, digits and -_.~$&+=:@ is percent-encoded
 	case strings.HasPrefix(contact, "https://"):
 		if link := pageWebAddress(contact, ""); link != "" {
-			c.Link = template.URL(link) // https, with a host, as net/url writes it
+			c.Link = template.URL(link) //nolint:gosec // https, with a host, as net/url writes it
 		}
 	default:
 		if number := pagePhone(contact); number != "" {
-			c.Link = template.URL("tel:" + number) // digits and one plus
+			c.Link = template.URL("tel:" + number) //nolint:gosec // digits and one plus
 		}
 	}
 	return c

@@ -210,9 +210,19 @@ func TestPageContrast(t *testing.T) {
 			front, back string
 			least       float64
 		}{
-			{"text", "card", 7}, {"text", "ground", 7}, {"soft", "card", 4.5}, {"soft", "ground", 4.5},
-			{"link", "card", 4.5}, {"link", "ground", 4.5}, {"on-main", "main", 7}, {"on-vipps", "vipps", 4.5},
-			{"on-mobilepay", "mobilepay", 4.5}, {"edge", "card", 3}, {"main", "card", 3}, {"mobilepay", "card", 3}, {"vipps", "card", 3},
+			{"text", "card", 7},
+			{"text", "ground", 7},
+			{"soft", "card", 4.5},
+			{"soft", "ground", 4.5},
+			{"link", "card", 4.5},
+			{"link", "ground", 4.5},
+			{"on-main", "main", 7},
+			{"on-vipps", "vipps", 4.5},
+			{"on-mobilepay", "mobilepay", 4.5},
+			{"edge", "card", 3},
+			{"main", "card", 3},
+			{"mobilepay", "card", 3},
+			{"vipps", "card", 3},
 		} {
 			a, b := pageLuminance(t, colours[pair.front]), pageLuminance(t, colours[pair.back])
 			if ratio := (math.Max(a, b) + 0.05) / (math.Min(a, b) + 0.05); ratio < pair.least {

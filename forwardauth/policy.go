@@ -327,7 +327,7 @@ func (f *allowFile) load(market string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // names the path already
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	set, err := parseAllowFile(io.LimitReader(file, maxAllowFile), market)
 	f.info = info
 	if err != nil {

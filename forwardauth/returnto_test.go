@@ -65,10 +65,9 @@ func browserOrigin(ref string) string {
 	const base = "https://app.example"
 	ref = strings.TrimFunc(ref, func(r rune) bool { return r <= ' ' })
 	ref = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(ref)
-	special := true
 	if i := strings.IndexByte(ref, ':'); i > 0 && regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`).MatchString(ref[:i]) {
 		scheme := strings.ToLower(ref[:i])
-		special = scheme == "https" || scheme == "http" || scheme == "ftp" || scheme == "ws" || scheme == "wss"
+		special := scheme == "https" || scheme == "http" || scheme == "ftp" || scheme == "ws" || scheme == "wss"
 		if !special {
 			return ""
 		}

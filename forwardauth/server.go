@@ -13,7 +13,7 @@ import (
 const (
 	authAuthenticated = "authenticated"
 	authAnonymous     = "anonymous"
-	headerProxySecret = "X-Vipps-Proxy-Secret"
+	headerProxySecret = "X-Vipps-Proxy-Secret" //nolint:gosec // a header's name
 	defaultPolicy     = "default"
 )
 

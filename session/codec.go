@@ -39,7 +39,7 @@ func AppendTime(b []byte, t time.Time) []byte {
 // AppendCount appends how many entries follow; a negative count is written as
 // none. [Reader.Count] reads it.
 func AppendCount(b []byte, n int) []byte {
-	return binary.AppendUvarint(b, uint64(max(n, 0))) //nolint:gosec // not negative
+	return binary.AppendUvarint(b, uint64(max(n, 0)))
 }
 
 // Reader reads a payload that the Append functions wrote, field by field and in
@@ -90,7 +90,7 @@ func (r *Reader) Text() string {
 // Int reads a number.
 func (r *Reader) Int() int64 {
 	u := r.uvarint()
-	n := int64(u >> 1) //nolint:gosec // 63 bits
+	n := int64(u >> 1)
 	if u&1 != 0 {
 		n = ^n
 	}

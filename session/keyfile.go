@@ -32,7 +32,7 @@ func ReadKeysFile(path string) (Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: opening the cookie keys: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("session: cookie keys: %w", err)
@@ -58,7 +58,7 @@ func checkKeysFile(path string, info fs.FileInfo) error {
 		return nil
 	}
 	mode := info.Mode().Perm()
-	who := ""
+	var who string
 	switch {
 	case mode&0o002 != 0:
 		who = "everybody can write"
@@ -135,7 +135,7 @@ func createKeysFile(path, dir string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("session: creating the cookie keys: %w", err)
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }() // its other name stays
 	if err := writeAndClose(temp, content); err != nil {
 		return false, err
 	}

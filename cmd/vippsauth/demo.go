@@ -216,7 +216,8 @@ all on this machine, and forgotten at the end.
   2. Click "Forget the session": you are back without a click, since the browser is remembered.
   3. Click "Log out", and log out. Open the page again: the login waits for a click, and
      asks who goes on.
-  4. Log in as someone else: %s isn't on the list of who may pass.
+  4. Let the emulator forget the browser ("Forget all browsers" among its switches), log out, and
+     log in as someone else: %s isn't on the list of who may pass.
 
   The emulator and its switches     %s/_emulator/
   The application, unprotected      http://127.0.0.1:%d/

@@ -32,7 +32,7 @@ func TestREADMESettings(t *testing.T) {
 	settingsMarkdown(&table)
 	want := "\n" + table.String() + "\n"
 	if *update && old != want {
-		if err := os.WriteFile(readme, []byte(before+begin+want+end+after), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(readme, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -14,7 +14,7 @@ const ACRAppAuth = "urn:vipps:acr:app_auth"
 
 // Texts of the engine and of Vipps' documents.
 const (
-	descRedirectURI = `The "redirect_uri" provided with your request does not match any of your preregistered URIs.`
+	descRedirectURI = `The "redirect_uri" provided with your request does not match any of your preregistered URIs.` //nolint:gosec // an error text
 	descCancelled   = "User cancelled the login"
 	descInteraction = "User interaction is required"
 	descBadRequest  = "The request is missing a required parameter, includes an invalid parameter value, includes a parameter more than once, or is otherwise malformed."

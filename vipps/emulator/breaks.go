@@ -178,7 +178,7 @@ func (e *Emulator) breakClaims(c map[string]any, clientID string, now time.Time)
 		BreakAudExtraAzp:   func() { c["aud"], c["azp"] = []string{clientID, other}, clientID },
 		BreakAzp:           func() { c["azp"] = clientID },
 		BreakWrongAzp:      func() { c["azp"] = other },
-		BreakWrongNonce:    func() { c["nonce"] = c["nonce"].(string) + "1" },
+		BreakWrongNonce:    func() { c["nonce"] = asText(c["nonce"]) + "1" },
 		BreakMissingNonce:  func() { delete(c, "nonce") },
 		BreakWrongAtHash:   func() { c["at_hash"] = "AAAAAAAAAAAAAAAAAAAAAA" },
 		BreakMissingAtHash: func() { delete(c, "at_hash") },
@@ -215,10 +215,16 @@ func (e *Emulator) breakPayload(payload []byte) []byte {
 	return payload
 }
 
+// asText is a claim that is text, and empty for any other.
+func asText(claim any) string {
+	s, _ := claim.(string)
+	return s
+}
+
 // breakUserinfo puts faults into the claims of a userinfo answer.
 func (e *Emulator) breakUserinfo(c map[string]any) {
 	if e.take(BreakUserinfoWrongSub) {
-		c["sub"] = c["sub"].(string) + "invalid"
+		c["sub"] = asText(c["sub"]) + "invalid"
 	}
 	if e.take(BreakUserinfoMissingSub) {
 		delete(c, "sub")
@@ -235,8 +241,8 @@ func (e *Emulator) breakUserinfo(c map[string]any) {
 	}
 	if a, ok := c["address"].(map[string]any); ok {
 		if e.take(BreakEscapedNewlines) {
-			a["formatted"] = strings.ReplaceAll(a["formatted"].(string), "\n", `\n`)
-			a["street_address"] = strings.ReplaceAll(a["street_address"].(string), "\n", `\n`)
+			a["formatted"] = strings.ReplaceAll(asText(a["formatted"]), "\n", `\n`)
+			a["street_address"] = strings.ReplaceAll(asText(a["street_address"]), "\n", `\n`)
 		}
 		if e.take(BreakAddressArray) {
 			a["default"] = true
