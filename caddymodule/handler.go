@@ -45,8 +45,8 @@ func init() {
 // when the configuration is loaded; one that is unknown or empty is an error.
 //
 // Behind another proxy, name it in Caddy's own `trusted_proxies`: only then do its `X-Forwarded-Host` and
-// `X-Forwarded-Proto` count. Requests to `/_vipps/callback` are left out of the access log, since their address holds the
-// login's code. Nothing is asked of Vipps when the configuration is loaded, so its outage never stops a start or a reload.
+// `X-Forwarded-Proto` count. Requests to `/_vipps/login`, `/_vipps/callback` and `/_vipps/result` are left
+// out of the access log, since their addresses or answers hold a login's code and state. Nothing is asked of Vipps when the configuration is loaded, so its outage never stops a start or a reload.
 // With Caddy's debug log on, `reverse_proxy` logs request headers, identities among them.
 type Handler struct {
 	// Which requests are protected. Default: all of them.
@@ -174,7 +174,7 @@ func (h *Handler) Cleanup() error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	o, own := original(r)
 	if own {
-		if strings.HasPrefix(o.URI, callbackPath) {
+		if leavesSecrets(o.URI) {
 			caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 		}
 		r = restored(r)
@@ -286,3 +286,15 @@ var (
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )
+
+// leavesSecrets reports whether the access log's line of a request would hold what belongs to one login: the code and
+// state in the callback's own URI, or state and nonce in the Location to the provider that the others may answer with.
+func leavesSecrets(uri string) bool {
+	path, _, _ := strings.Cut(uri, "?")
+	switch path {
+	case callbackPath, ownPrefix + "login", ownPrefix + "result":
+		return true
+	default:
+		return false
+	}
+}

@@ -287,3 +287,30 @@ func TestSec_D16_ReplicasWithDifferentKeys(t *testing.T) {
 		t.Errorf("the log does not name the cause: %v", l.log.All())
 	}
 }
+
+// The login page sees a live session, and whoever judges requests sees none: a balancer that sends /_vipps/ to a replica
+// with one key and the rest to one with another; or a proxy that asks without the Cookie header (Traefik's
+// authRequestHeaders, when it doesn't list Cookie). A page that names the cause, and not a browser's "too many redirects".
+func TestSec_D24_LiveSessionIsNotSeen(t *testing.T) {
+	t.Parallel()
+	other, err := session.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t, nil)
+	l.silent(emulator.NoDialogHit)
+	b := l.browser()
+	second := newReplica(t, l, func(c *forwardauth.Config) { c.Keys = session.Keys{other} })
+	l.takeTurns(func(path string) http.Handler {
+		if strings.HasPrefix(path, "/_vipps/") {
+			return l.one
+		}
+		return second
+	})
+	if a := b.visit("/"); a.StatusCode != http.StatusBadRequest || l.log.FilterField(zapString("likely_cause", "session-not-seen")).Len() != 1 {
+		t.Errorf("got %d after\n%s", a.StatusCode, strings.Join(b.trail, "\n"))
+	}
+	if a := b.visit("/x"); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("got %d after\n%s", a.StatusCode, strings.Join(b.trail, "\n"))
+	}
+}

@@ -1,6 +1,8 @@
 package forwardauth
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ const (
 	logoutMemory  = 365 * 24 * time.Hour
 	loopWindow    = time.Minute
 	loopRounds    = 2 // after so many rounds without a click, the next is a page
+	passWindow    = 10 * time.Second
 )
 
 // After a logout the next login waits for a click; from the click until a session exists it is never silent,
@@ -40,6 +43,10 @@ type hint struct {
 	SessionUntil time.Time // when the last of those sessions ends by itself
 	SessionSize  int64     // bytes of its cookie
 
+	Passes int64     // times that the login page sent a live session on to the same page, see passed
+	Passed time.Time // the last of them
+	Page   string    // a hash of that page
+
 	// foreign are parts of the cookie that our keys don't open: another replica's, or a removed key's. They
 	// are kept, so that two replicas with different keys can tell that they take turns.
 	foreign []string
@@ -53,7 +60,10 @@ func (h *hint) append(b []byte) []byte {
 	b = session.AppendInt(b, h.Successes)
 	b = session.AppendTime(b, h.FirstSuccess)
 	b = session.AppendTime(b, h.SessionUntil)
-	return session.AppendInt(b, h.SessionSize)
+	b = session.AppendInt(b, h.SessionSize)
+	b = session.AppendInt(b, h.Passes)
+	b = session.AppendTime(b, h.Passed)
+	return session.AppendText(b, h.Page)
 }
 
 func (h *hint) read(payload []byte) error {
@@ -68,6 +78,9 @@ func (h *hint) read(payload []byte) error {
 	h.FirstSuccess = r.Time()
 	h.SessionUntil = r.Time()
 	h.SessionSize = r.Int()
+	h.Passes = r.Int()
+	h.Passed = r.Time()
+	h.Page = r.Text()
 	return r.Done()
 }
 
@@ -124,6 +137,9 @@ func (h *hint) keep(silentRetry time.Duration, now time.Time) time.Duration {
 	if !h.FirstSuccess.IsZero() {
 		keep = max(keep, h.FirstSuccess.Add(loopWindow).Sub(now))
 	}
+	if !h.Passed.IsZero() {
+		keep = max(keep, h.Passed.Add(passWindow).Sub(now))
+	}
 	return keep
 }
 
@@ -148,6 +164,19 @@ func (h *hint) succeeded(clicked bool, until time.Time, size int, now time.Time)
 		h.Successes++
 	}
 	h.SessionUntil, h.SessionSize = until, int64(size)
+}
+
+// passed notes that the login page sends a live session on to a page, and reports whether that has gone round: the
+// page sends it back, since whoever judges its requests sees no session. Several tabs with different pages are no
+// round, and neither is a session that was due to be renewed.
+func (h *hint) passed(rd string, now time.Time) (round bool) {
+	sum := sha256.Sum256([]byte(rd))
+	page := base64.RawURLEncoding.EncodeToString(sum[:6])
+	if h.Page != page || now.Sub(h.Passed) >= passWindow {
+		h.Passes = 0
+	}
+	h.Passes, h.Passed, h.Page = h.Passes+1, now, page
+	return h.Passes > loopRounds
 }
 
 // rounds counts the logins of the last minute whose session is not there any more although it should be.

@@ -23,6 +23,9 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 	rd, now := returnTo(query), e.now()
 	op, why := e.session(s, r.Header, now)
 	if op != nil {
+		if e.allowed(op) && !e.renewalDue(op, now) && e.goesRound(w, r, s, rd, now) {
+			return
+		}
 		e.loginDone(w, r, s, op, rd, now)
 		return
 	}
@@ -35,6 +38,17 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 		return
 	}
 	e.nextLogin(w, r, s, start{returnTo: rd, clicked: e.askedFor(query)}, h, now)
+}
+
+// goesRound stops a browser that the login page sends on with a live session and that keeps coming back.
+func (e *Engine) goesRound(w http.ResponseWriter, r *http.Request, s *site, rd string, now time.Time) bool {
+	h := e.hint(s, r.Header)
+	round := h.passed(rd, now)
+	e.remember(w, r, s, h, now)
+	if round {
+		e.stopLoop(w, r, s, rd, causeNotSeen, h.SessionSize)
+	}
+	return round
 }
 
 // askedFor reports whether a GET of the login page was somebody's wish: on a site that is read anonymously

@@ -192,7 +192,7 @@ func (b *pageBuilder) buildLogout() {
 }
 
 // pageLoopCauses are the causes that the loop page has words for, besides "unknown".
-var pageLoopCauses = []string{"cookies-refused", "other-key", "http-not-https", "other-host", "cookie-too-big", "clock"}
+var pageLoopCauses = []string{"cookies-refused", "other-key", "http-not-https", "other-host", "cookie-too-big", "clock", "session-not-seen"}
 
 func (b *pageBuilder) buildLoop() {
 	cause := "unknown"

@@ -108,12 +108,19 @@ func (e *Engine) loopPage(w http.ResponseWriter, r *http.Request, s *site, rd st
 		cause = causeHTTP
 	case h.SessionSize > 3000:
 		cause = causeTooBig
+	case !h.FirstSuccess.IsZero():
+		cause = causeNotSeen // the hint comes back, and the session doesn't
 	}
+	e.stopLoop(w, r, s, rd, cause, h.SessionSize)
+}
+
+// stopLoop shows the page that ends a loop and tells the operator.
+func (e *Engine) stopLoop(w http.ResponseWriter, r *http.Request, s *site, rd string, cause loopCause, size int64) {
 	reference := newReference()
 	e.metrics.loop(cause)
 	e.log.Error("login loop stopped: sessions are made but do not come back",
 		zap.String("reference", reference), zap.String("site", s.host), zap.String("likely_cause", string(cause)),
-		zap.Int64("session_cookie_bytes", h.SessionSize))
+		zap.Int64("session_cookie_bytes", size))
 	e.page(w, r, s, page{Kind: pageLoop, Cause: string(cause), ReturnTo: rd, Reference: reference})
 }
 

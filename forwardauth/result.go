@@ -34,6 +34,7 @@ const (
 	causeOtherHost      loopCause = "other-host"
 	causeTooBig         loopCause = "cookie-too-big"
 	causeClock          loopCause = "clock"
+	causeNotSeen        loopCause = "session-not-seen"
 	causeUnknown        loopCause = "unknown"
 )
 

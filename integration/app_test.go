@@ -1,0 +1,124 @@
+package integration_test
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// app is an application that knows nothing of login. It keeps every request that it gets.
+type app struct {
+	t   testing.TB
+	srv *httptest.Server
+
+	mu   sync.Mutex
+	seen []seen
+}
+
+// seen is a request as the app got it.
+type seen struct {
+	Method, URI, Host string
+	Header            http.Header
+	Sum               string // SHA-256 of the body, in hex
+	Length            int64
+}
+
+func startApp(t testing.TB) *app {
+	t.Helper()
+	a := &app{t: t}
+	a.srv = httptest.NewServer(a)
+	t.Cleanup(a.srv.Close)
+	return a
+}
+
+func (a *app) addr() string { return strings.TrimPrefix(a.srv.URL, "http://") }
+
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	sum := sha256.New()
+	n, err := io.Copy(sum, r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	a.mu.Lock()
+	a.seen = append(a.seen, seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), hex.EncodeToString(sum.Sum(nil)), n})
+	a.mu.Unlock()
+	switch r.URL.Path {
+	case "/ws":
+		a.websocket(w, r)
+	case "/events":
+		events(w, r)
+	case "/ranged":
+		http.ServeContent(w, r, "ranged.txt", time.Date(2025, 12, 24, 0, 0, 0, 0, time.UTC), strings.NewReader("0123456789"))
+	case "/forbidden-by-app":
+		http.Error(w, "app: says no", http.StatusForbidden)
+	default:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintf(w, "app: %s %s auth=%s name=%s", r.Method, r.URL.RequestURI(), r.Header.Get("X-Vipps-Auth"), r.Header.Get("X-Vipps-Name"))
+	}
+}
+
+// websocket accepts the handshake and sends back every byte that comes (frames as they are: who asks is a test).
+func (a *app) websocket(w http.ResponseWriter, r *http.Request) {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || !strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade") {
+		http.Error(w, "app: no handshake", http.StatusUpgradeRequired)
+		return
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		a.t.Errorf("app: %v", err)
+		return
+	}
+	defer conn.Close()
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455, section 4.2.2
+	fmt.Fprintf(buffered, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]))
+	if buffered.Flush() != nil {
+		return
+	}
+	_, _ = io.Copy(conn, buffered) // until the client goes
+}
+
+// events sends one event and then waits for the client to go.
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, "data: first\n\n")
+	_ = http.NewResponseController(w).Flush()
+	select {
+	case <-r.Context().Done():
+	case <-time.After(10 * time.Second):
+	}
+}
+
+func (a *app) hits() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.seen)
+}
+
+// last is the last request that the app got.
+func (a *app) last() seen {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.seen) == 0 {
+		a.t.Fatal("the app got no request")
+	}
+	return a.seen[len(a.seen)-1]
+}
+
+// since gives the requests after the first n.
+func (a *app) since(n int) []seen {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]seen(nil), a.seen[n:]...)
+}

@@ -1,0 +1,130 @@
+package integration_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// startCaddy runs our build of Caddy with a Caddyfile, on loopback and with nothing kept.
+func startCaddy(t *testing.T, f *front, options, sites string) *process {
+	t.Helper()
+	file := write(t, "Caddyfile", fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\tstorage file_system %s\n\tgrace_period 1s\n%s}\n%s", t.TempDir(), options, sites))
+	return runCaddy(t, f, file)
+}
+
+func runCaddy(t *testing.T, f *front, file string) *process {
+	t.Helper()
+	p := start(t, caddyProgram(t), command{name: "caddy", args: []string{"run", "--config", file, "--adapter", "caddyfile"}})
+	p.answers(f.origin + "/_vipps/authz/")
+	return p
+}
+
+// startCaddyForwardAuth runs examples/caddy-forward-auth/Caddyfile.
+func startCaddyForwardAuth(t *testing.T, f *front) {
+	t.Helper()
+	startCaddy(t, f, "", example(t, "caddy-forward-auth/Caddyfile",
+		"app.example.com {", f.origin+" {", "forward_auth 127.0.0.1:4190", "forward_auth "+f.addr, "reverse_proxy 127.0.0.1:4190", "reverse_proxy "+f.addr,
+		"127.0.0.1:8080", f.app.addr()))
+}
+
+// A stock Caddy has forward_auth and not the module. Ours is the same but for the module, which this file doesn't use.
+func TestCaddyForwardAuth(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	startCaddyForwardAuth(t, f)
+	conforms(t, f, differs{})
+
+	t.Run("service down", func(t *testing.T) {
+		b := f.loggedIn()
+		f.service.end()
+		hits := f.app.hits()
+		if a := b.send(http.MethodGet, f.origin+"/", navigation(), nil); a.StatusCode != http.StatusBadGateway || f.app.hits() != hits {
+			t.Errorf("%d", a.StatusCode)
+		}
+	})
+}
+
+// moduleSite is a site with the module in front of the app. Settings may be added.
+func moduleSite(f *front, settings string) string {
+	return fmt.Sprintf(`%s {
+	log
+	vipps_auth {
+		%s
+		issuer %s
+		client_id %s
+		client_secret %q
+		scopes openid name phoneNumber email
+		allow %s 4790000002
+		site_name Integration
+		contact styret@example.com
+	}
+	reverse_proxy %s
+}
+`, f.origin, settings, f.vipps.Issuer, clientID, clientSecret, phoneAase, f.app.addr())
+}
+
+func TestCaddyModule(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.secrets.add("client secret", clientSecret)
+	f.checkLog(startCaddy(t, f, "", moduleSite(f, "")))
+	conforms(t, f, differs{})
+}
+
+// The module with Caddy's own TLS, over HTTP/2: lower-case names on the wire, and cookies with the __Host- prefix.
+func TestCaddyModuleHTTP2(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.overTLS()
+	f.tls = &tls.Config{InsecureSkipVerify: true} // Caddy's own authority, made for this test
+	f.checkLog(startCaddy(t, f, "\tauto_https disable_redirects\n\tskip_install_trust\n", strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)))
+	firstLogin(t, f)
+	b := f.loggedIn()
+	if a := b.send(http.MethodGet, f.origin+"/", fetching(), nil); a.ProtoMajor != 2 {
+		t.Errorf("this was HTTP/%d", a.ProtoMajor)
+	}
+	cookieAttributes(t, b, true)
+	spoofedIdentity(t, f)
+	spoofedForwarded(t, f)
+	scriptsGet401(t, f)
+	logout(t, f)
+}
+
+// The example as a newcomer runs it: only its ports are this test's, and the emulator is the one inside of it.
+func TestCaddyExample(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	emu, app := freeAddr(t), freePort(t)
+	file := write(t, "Caddyfile", example(t, "caddy/Caddyfile",
+		"4180", f.port(), "4181", fmt.Sprint(app), "environment emulator", "environment emulator\n\t\temulator_listen "+emu))
+	f.checkLog(runCaddy(t, f, file))
+
+	b := f.browser()
+	page := b.open(f.origin + "/boats?harbour=7")
+	if q := b.asked(); len(q) != 2 || q[0].Get("requested_flow") != "no_dialog" {
+		t.Fatalf("came by %v", b.trail)
+	}
+	page = b.press(page, nameAase, "remember", "on")
+	page = b.chooseNumber(page)
+	page = b.press(page, "^(Allow|Tillat)")
+	if page.StatusCode != http.StatusOK || page.Request.URL.RequestURI() != "/boats?harbour=7" {
+		t.Fatalf("the login ended with %d at %s", page.StatusCode, page.Request.URL)
+	}
+	if !strings.Contains(page.text, "Hei, "+nameAase) || !strings.Contains(page.text, "<code>emulator-") {
+		t.Errorf("the app says %s", page.text)
+	}
+	if n := b.forget(f.origin, `^vippsauth$`); n != 1 {
+		t.Errorf("%d session cookies", n)
+	}
+	if page = b.open(f.origin + "/"); !strings.Contains(page.text, "Hei, "+nameAase) || len(b.asked()) != 1 {
+		t.Errorf("the second visit isn't silent: %d, %v", page.StatusCode, b.trail)
+	}
+	b.press(b.open(f.origin+"/_vipps/logout"), "^Log out$")
+	if page = b.open(f.origin + "/"); !strings.Contains(page.text, "Someone logged out") {
+		t.Errorf("after the logout: %s", page.words())
+	}
+}
