@@ -1,6 +1,8 @@
 package forwardauth
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +26,7 @@ const (
 	attemptVersion  = 1
 	attemptTTL      = 30 * time.Minute
 	maxAttempts     = 5
+	maxAttemptBytes = 5000 // of their cookies together
 	maxState        = 512
 	maxStateSealed  = maxState - stateIDLength - 1
 	maxStateReturn  = 180 // a longer return path stays in the cookie alone
@@ -33,8 +36,12 @@ const (
 )
 
 // attempt is one login on its way. It is sealed in a cookie of its own, so that several tabs all finish.
+//
+// What its seal is bound to (issuer, client, site) is not in it, and of the state only a hash: five attempts must fit a
+// proxy's buffer for the Cookie header beside the session.
 type attempt struct {
 	Pending  vipps.PendingLogin
+	State    string // the SHA-256 of Pending.State
 	ReturnTo string
 	Clicked  bool // a person asked for it
 	Confirm  bool // before the session exists a page asks who continues
@@ -44,13 +51,13 @@ type attempt struct {
 func (a *attempt) append(b []byte) []byte {
 	p := &a.Pending
 	b = session.AppendVersion(b, attemptVersion)
-	for _, s := range []string{p.Issuer, p.ClientID, p.State, p.Nonce, p.Verifier, p.RedirectURI, p.ACRValues, a.ReturnTo} {
+	for _, s := range []string{a.State, p.Nonce, p.Verifier, p.ACRValues, a.ReturnTo} {
 		b = session.AppendText(b, s)
 	}
 	b = session.AppendBool(b, p.Silent)
 	b = session.AppendBool(b, a.Clicked)
 	b = session.AppendBool(b, a.Confirm)
-	b = session.AppendTime(b, p.Started)
+	b = appendMoment(b, p.Started)
 	return session.AppendInt(b, a.Round)
 }
 
@@ -60,15 +67,30 @@ func (a *attempt) read(payload []byte) error {
 		return session.ErrPayload
 	}
 	p := &a.Pending
-	for _, s := range []*string{&p.Issuer, &p.ClientID, &p.State, &p.Nonce, &p.Verifier, &p.RedirectURI, &p.ACRValues, &a.ReturnTo} {
+	for _, s := range []*string{&a.State, &p.Nonce, &p.Verifier, &p.ACRValues, &a.ReturnTo} {
 		*s = r.Text()
 	}
 	p.Silent = r.Bool()
 	a.Clicked = r.Bool()
 	a.Confirm = r.Bool()
-	p.Started = r.Time()
+	p.Started = readMoment(r)
 	a.Round = r.Int()
 	return r.Done()
+}
+
+// pending is the login to finish, with the state that the callback brought, if that is the attempt's.
+func (a *attempt) pending(e *Engine, s *site, state string) (*vipps.PendingLogin, bool) {
+	if subtle.ConstantTimeCompare([]byte(hashState(state)), []byte(a.State)) != 1 {
+		return nil, false
+	}
+	p := a.Pending
+	p.Issuer, p.ClientID, p.RedirectURI, p.State = e.client.Issuer(), e.client.ClientID(), s.redirectURI, state
+	return &p, true
+}
+
+func hashState(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return string(sum[:])
 }
 
 // carried is what the state parameter carries besides its id, sealed: enough to go on when the cookie of the
@@ -76,7 +98,8 @@ func (a *attempt) read(payload []byte) error {
 type carried struct {
 	ReturnTo string
 	Round    int64
-	Started  time.Time
+	Clicked  bool
+	Silent   bool
 }
 
 // seal returns the text for the state parameter.
@@ -87,7 +110,8 @@ func (c carried) seal(box *session.Box) (string, error) {
 	b := session.AppendVersion(nil, attemptVersion)
 	b = session.AppendText(b, c.ReturnTo)
 	b = session.AppendInt(b, c.Round)
-	b = session.AppendTime(b, c.Started)
+	b = session.AppendBool(b, c.Clicked)
+	b = session.AppendBool(b, c.Silent)
 	return box.Seal(b)
 }
 
@@ -105,7 +129,8 @@ func (c *carried) open(box *session.Box, text string) bool {
 	}
 	c.ReturnTo = r.Text()
 	c.Round = r.Int()
-	c.Started = r.Time()
+	c.Clicked = r.Bool()
+	c.Silent = r.Bool()
 	return r.Done() == nil
 }
 
@@ -122,7 +147,7 @@ type start struct {
 func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint) {
 	now := e.now()
 	id := vipps.NewStateID()
-	suffix, err := carried{ReturnTo: st.returnTo, Round: st.round, Started: now}.seal(s.states)
+	suffix, err := carried{ReturnTo: st.returnTo, Round: st.round, Clicked: st.clicked, Silent: st.silent}.seal(s.states)
 	if err != nil {
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return
@@ -131,18 +156,24 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 		RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix,
 	})
 	if err != nil {
+		if e.readsOn(st.clicked) {
+			e.logFailure(newReference(), s, codeOf(err, ""), err)
+			e.readAnonymously(w, r, s, st.returnTo)
+			return
+		}
 		e.fail(w, r, s, failure{code: codeOf(err, ""), returnTo: st.returnTo, err: err})
 		return
 	}
 	pending.Started = now
-	a := attempt{Pending: *pending, ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: st.confirm, Round: st.round}
-	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending, now); err != nil {
+	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: st.confirm, Round: st.round}
+	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending); err != nil {
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return
 	}
 	if st.silent {
 		h.SilentStarted = now
-		// Only browsers say that they navigate, so a script that starts logins and drops them doesn't count.
+		// Only those that say that they navigate count, as browsers do. A script that says so too can make everybody's
+		// login take one more click for an hour, and no more than that.
 		if r.Header["Sec-Fetch-Mode"] != nil && e.state.silentStarted(now) {
 			e.metrics.silentPaused.Inc()
 			e.log.Error("silent login pauses for an hour: none of the last attempts came back from the provider",
@@ -156,7 +187,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 
 // attemptJar is the cookie of the attempt with this state id.
 func attemptJar(s *site, id string, now time.Time) session.Jar {
-	return session.Jar{Name: attemptName + timePrefix(now) + id[:attemptIDLength], Secure: s.secure, MaxChunks: 1}
+	return namedJar(s, attemptName+timePrefix(now)+id[:attemptIDLength])
 }
 
 func timePrefix(t time.Time) string {
@@ -164,25 +195,46 @@ func timePrefix(t time.Time) string {
 	return strings.Repeat("0", max(0, attemptTimeLen-len(text))) + text
 }
 
-// saveAttempt seals a payload in a cookie of its own and prunes the oldest of those that are there.
-func (e *Engine) saveAttempt(w http.ResponseWriter, r *http.Request, s *site, id string, payload []byte, box *session.Box, now time.Time) error {
-	names := attemptCookies(s, r.Header)
-	slices.Sort(names) // the time in the name makes this the order of age; what isn't ours to read goes first
-	for len(names) >= maxAttempts {
-		e.clearNamed(w, r, s, names[0])
-		names = names[1:]
-	}
+func namedJar(s *site, name string) session.Jar { return session.Jar{Name: name, Secure: s.secure} }
+
+// saveAttempt seals a payload in a cookie of its own and prunes the oldest of those that are there, by number and by
+// size.
+func (e *Engine) saveAttempt(w http.ResponseWriter, r *http.Request, s *site, id string, payload []byte, box *session.Box) error {
 	sealed, err := box.Seal(payload)
 	if err != nil {
 		return err
 	}
-	jar := attemptJar(s, id, now)
+	names := attemptCookies(s, r.Header)
+	slices.Sort(names) // the time in the name makes this the order of age; what isn't ours to read goes first
+	size := len(sealed)
+	for _, name := range names {
+		size += attemptSize(s, r.Header, name)
+	}
+	for len(names) > 0 && (len(names) >= maxAttempts || size > maxAttemptBytes) {
+		size -= attemptSize(s, r.Header, names[0])
+		e.clearNamed(w, r, s, names[0])
+		names = names[1:]
+	}
+	jar := attemptJar(s, id, e.now())
 	return jar.Set(w, r, sealed, attemptTTL)
 }
 
+func attemptSize(s *site, h http.Header, name string) int {
+	jar := namedJar(s, name)
+	value, _ := jar.Get(h)
+	return len(name) + len(value)
+}
+
 func (e *Engine) clearNamed(w http.ResponseWriter, r *http.Request, s *site, name string) {
-	jar := session.Jar{Name: name, Secure: s.secure, MaxChunks: 1}
+	jar := namedJar(s, name)
 	jar.Clear(w, r)
+}
+
+// clearAttempts forgets every login that is on its way in this browser.
+func (e *Engine) clearAttempts(w http.ResponseWriter, r *http.Request, s *site) {
+	for _, name := range attemptCookies(s, r.Header) {
+		e.clearNamed(w, r, s, name)
+	}
 }
 
 // attemptCookies returns the names, without prefix, of the attempts that the browser sent.
@@ -195,6 +247,7 @@ func attemptCookies(s *site, h http.Header) []string {
 	for _, line := range h["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			name, _, _ = strings.Cut(name, ".") // a chunk is its cookie's
 			if strings.HasPrefix(name, prefix) && isToken(name) && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -212,7 +265,7 @@ const hostPrefix = "__Host-"
 func findAttempt(s *site, h http.Header, id string) (name, value string, ok bool) {
 	for _, name := range attemptCookies(s, h) {
 		if len(name) == len(attemptName)+attemptTimeLen+attemptIDLength && strings.HasSuffix(name, id[:attemptIDLength]) {
-			jar := session.Jar{Name: name, Secure: s.secure, MaxChunks: 1}
+			jar := namedJar(s, name)
 			if value, found := jar.Get(h); found == session.One {
 				return name, value, true
 			}

@@ -1,10 +1,10 @@
 package forwardauth
 
 import (
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -60,28 +60,29 @@ func (e *Engine) callback(w http.ResponseWriter, r *http.Request, s *site, o Ori
 // else of the answer counts, and it works once.
 func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, name string, a *attempt, state string, query url.Values) {
 	now := e.now()
-	if subtle.ConstantTimeCompare([]byte(state), []byte(a.Pending.State)) != 1 {
+	pending, ok := a.pending(e, s, state)
+	if !ok {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback}, errors.New("the state parameter does not match the attempt's"))
 		return
 	}
 	e.clearNamed(w, r, s, name)
-	expires := a.Pending.Started.Add(attemptTTL)
-	if now.After(expires) || now.Before(a.Pending.Started.Add(-clockSkew)) {
+	expires := pending.Started.Add(attemptTTL)
+	if now.After(expires) || now.Before(pending.Started.Add(-clockSkew)) {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt has expired"))
 		return
 	}
-	if !e.state.use(a.Pending.State, now, expires) {
+	if !e.state.use(state, now, expires) {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeUsedState, ReturnTo: a.ReturnTo}, errors.New("the login attempt was used before"))
 		return
 	}
-	if a.Pending.Silent {
+	if pending.Silent {
 		e.state.silentReturned()
 	}
 	if query.Has("code") && query.Has("error") {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback, ReturnTo: a.ReturnTo}, errors.New("the callback has both code and error"))
 		return
 	}
-	login, err := e.client.FinishLogin(r.Context(), &a.Pending, query)
+	login, err := e.client.FinishLogin(r.Context(), pending, query)
 	if err != nil {
 		e.attemptFailed(w, r, s, a, query.Get("error"), err, now)
 		return
@@ -108,6 +109,11 @@ func (e *Engine) attemptFailed(w http.ResponseWriter, r *http.Request, s *site, 
 		h.MissUntil = now.Add(e.cfg.SilentRetry)
 		e.remember(w, r, s, h, now)
 	}
+	if e.readsOn(a.Clicked) && !personAnswered(code) {
+		e.logFailure(newReference(), s, code, err)
+		e.readAnonymously(w, r, s, a.ReturnTo)
+		return
+	}
 	res := result{Kind: resultError, Code: code, ReturnTo: a.ReturnTo}
 	var ve *vipps.Error
 	if errors.As(err, &ve) && ve.Temporary() {
@@ -124,14 +130,15 @@ func silentMiss(answered string, err error, elapsed time.Duration) bool {
 	if !errors.As(err, &ve) || !providersOwn(ve, answered) {
 		return false
 	}
-	switch ve.Code {
-	case "wrong_challenge", "outdated_app_version":
-		return false
-	case "access_denied":
+	if ve.Code == "access_denied" {
 		return elapsed < personAnswers
-	default:
-		return true
 	}
+	return !personAnswered(ve.Code)
+}
+
+// personAnswered reports whether only a person, or their app, gives this answer.
+func personAnswered(code string) bool {
+	return code == "access_denied" || code == "wrong_challenge" || code == "outdated_app_version"
 }
 
 // providersOwn reports whether an error is the provider's answer in the callback, and not our verdict on it.
@@ -166,11 +173,16 @@ func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, su
 		return
 	}
 	e.metrics.lost.Inc()
+	if known && c.Silent {
+		e.state.silentReturned()
+	}
 	switch {
+	case known && e.readsOn(c.Clicked):
+		e.readAnonymously(w, r, s, rd)
 	case !known:
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState}, errors.New("no cookie for this login attempt, and a state that our keys don't open"))
-	case c.Round == 0 && e.now().Sub(c.Started) < attemptTTL:
-		e.toResult(w, r, s, result{Kind: resultRestart, ReturnTo: rd, Round: 1}, nil)
+	case c.Round == 0:
+		e.toResult(w, r, s, result{Kind: resultRestart, ReturnTo: rd, Round: 1, Clicked: c.Clicked}, nil)
 	default:
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: e.lostCause(s, r, o)}, errors.New("the login attempt's cookie was lost again"))
 	}
@@ -206,15 +218,44 @@ func sent(jar *session.Jar, h http.Header) bool {
 	return found != session.None
 }
 
-// attemptSucceeded makes the session, or first asks who continues.
+// attemptSucceeded makes the session, or first asks who continues. Nobody's click means nobody's wish: an attempt that
+// no person made gives way to a logout since, and to another person's session.
 func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *site, a *attempt, login *vipps.Login) {
 	now := e.now()
+	h := e.hint(s, r.Header)
+	ask := a.Confirm || h.Logout != notLoggedOut || h.loggedOutSince(a.Pending.Started)
+	if !a.Clicked && h.loggedOutSince(a.Pending.Started) {
+		redirect(w, r, s.origin+pathLogin+"?rd="+escapeQuery(a.ReturnTo))
+		return
+	}
 	d := e.newSession(login, now)
-	if a.Confirm || e.hint(s, r.Header).Logout != notLoggedOut && e.cfg.ConfirmPerson != ConfirmNever {
-		e.askPerson(w, r, s, a, d, now)
+	if op, _ := e.session(s, r.Header, now); op != nil && op.data.Sub != d.Sub {
+		if a.Pending.Silent && !a.Clicked {
+			redirect(w, r, s.origin+a.ReturnTo)
+			return
+		}
+		ask = true
+	}
+	if ask && (a.Confirm || e.cfg.ConfirmPerson != ConfirmNever) {
+		e.askPerson(w, r, s, a, d)
 		return
 	}
 	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked, now)
+}
+
+// readsOn reports whether a login that nobody asked for may fail without a word: the site can be read by anybody.
+func (e *Engine) readsOn(clicked bool) bool {
+	return e.cfg.WithoutSession == WithoutSessionAnonymous && !clicked
+}
+
+// readAnonymously goes on to the page asked for without a login. The page's address says so, since a browser that keeps
+// no cookies can't be told in any other way not to try again.
+func (e *Engine) readAnonymously(w http.ResponseWriter, r *http.Request, s *site, rd string) {
+	separator := "?"
+	if strings.Contains(rd, "?") {
+		separator = "&"
+	}
+	redirect(w, r, s.origin+rd+separator+anonymousMark)
 }
 
 // newSession keeps of a login what headers, policy and /_vipps/me need.

@@ -51,7 +51,8 @@ type Config struct {
 	// PublicURLs are the origins under which browsers see the protected sites: https, or http on loopback.
 	// Required. A request for any other host is answered with 421.
 	PublicURLs []string
-	// Production says that the provider is the real one: Allow must then be set.
+	// Production says that the provider is the real one: Allow must then be set. It is implied by a Client of Vipps'
+	// production issuer.
 	Production bool
 	// Emulator says that the provider is the emulator: every public URL must then be on loopback.
 	Emulator bool
@@ -120,6 +121,11 @@ func (c *Config) applyDefaults() {
 	if len(c.Headers) == 0 {
 		c.Headers = []string{"default"}
 	}
+	if c.Client != nil {
+		if issuer, ok := vipps.Production.Issuer(); ok && c.Client.Issuer() == issuer {
+			c.Production = true
+		}
+	}
 	if len(c.Allow) == 0 && !c.Production {
 		c.Allow = []string{"anyone"}
 	}
@@ -187,16 +193,16 @@ func (c *Config) check() []error {
 	if s := c.ProxySecret.Reveal(); s != "" && len(s) < 16 {
 		bad("proxy_secret", "must be at least 16 characters")
 	}
-	for _, name := range c.AppCookies {
+	for i, name := range c.AppCookies {
 		if !isToken(name) {
-			bad("app_cookies", "entry %q is not a cookie name", name)
+			bad("app_cookies", "entry %d is not a cookie name", i+1)
 		} else if ownCookie(name) {
-			bad("app_cookies", "entry %q is a cookie of ours", name)
+			bad("app_cookies", "entry %d is a cookie of ours", i+1)
 		}
 	}
-	for _, path := range c.LogoutPaths {
+	for i, path := range c.LogoutPaths {
 		if clean, ok := cleanReturnTo(path); !ok || clean != path || strings.ContainsAny(path, "?") {
-			bad("logout_paths", "entry %q must be a plain path of the app, such as /logout.php", path)
+			bad("logout_paths", "entry %d must be a plain path of the app, such as /logout.php", i+1)
 		}
 	}
 	return errs
@@ -213,8 +219,9 @@ func (c *Config) parseSites() ([]*site, []error) {
 		case err != nil:
 			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf("entry %d: %v", i+1, err)})
 			continue
-		case seen[host]:
-			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf("host %s is listed twice", host)})
+		case seen[hostName(host)]:
+			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf(
+				"entry %d: its host name is listed twice; cookies are not kept apart by ports, so each site needs a host name of its own", i+1)})
 			continue
 		case c.Emulator && !loopback:
 			errs = append(errs, &vipps.ConfigError{
@@ -223,10 +230,18 @@ func (c *Config) parseSites() ([]*site, []error) {
 			})
 			continue
 		}
-		seen[host] = true
+		seen[hostName(host)] = true
 		sites = append(sites, &site{origin: origin, host: host, secure: strings.HasPrefix(origin, "https://"), redirectURI: origin + pathCallback})
 	}
 	return sites, errs
+}
+
+// hostName is a host without its port.
+func hostName(host string) string {
+	if end, ok := nameEnd(host); ok {
+		return host[:end]
+	}
+	return host
 }
 
 func hasControl(s string) bool {

@@ -11,16 +11,16 @@ import (
 // confirmation is a finished login that waits for "Continue as …". It is no session: nothing but the answer
 // of the browser that holds it makes it one.
 type confirmation struct {
-	Session  sessionData
-	ReturnTo string
-	Clicked  bool
+	Session sessionData
+	Clicked bool
+	Made    time.Time
 }
 
 func (c *confirmation) append(b []byte) []byte {
 	b = session.AppendVersion(b, attemptVersion)
 	b = session.AppendText(b, string(c.Session.append(nil)))
-	b = session.AppendText(b, c.ReturnTo)
-	return session.AppendBool(b, c.Clicked)
+	b = session.AppendBool(b, c.Clicked)
+	return appendMoment(b, c.Made)
 }
 
 func (c *confirmation) read(payload []byte) error {
@@ -29,8 +29,8 @@ func (c *confirmation) read(payload []byte) error {
 		return session.ErrPayload
 	}
 	data := r.Text()
-	c.ReturnTo = r.Text()
 	c.Clicked = r.Bool()
+	c.Made = readMoment(r)
 	if err := r.Done(); err != nil {
 		return err
 	}
@@ -38,10 +38,10 @@ func (c *confirmation) read(payload []byte) error {
 }
 
 // askPerson keeps a finished login in the attempt's cookie and goes on to the page that asks who continues.
-func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *attempt, d *sessionData, now time.Time) {
+func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *attempt, d *sessionData) {
 	id := vipps.NewStateID()
-	c := confirmation{Session: *d, ReturnTo: a.ReturnTo, Clicked: a.Clicked}
-	if err := e.saveAttempt(w, r, s, id, c.append(nil), s.confirms, now); err != nil {
+	c := confirmation{Session: *d, Clicked: a.Clicked, Made: d.Issued}
+	if err := e.saveAttempt(w, r, s, id, c.append(nil), s.confirms); err != nil {
 		e.logSessionTooBig(d, err)
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: a.ReturnTo, Cause: causeTooBig}, err)
 		return
@@ -50,11 +50,11 @@ func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *a
 }
 
 // findConfirmation opens the login that waits under this id in this browser.
-func (e *Engine) findConfirmation(s *site, h http.Header, id string) (name string, c confirmation, ok bool) {
+func (e *Engine) findConfirmation(s *site, header http.Header, id string) (name string, c confirmation, ok bool) {
 	if len(id) != stateIDLength {
 		return "", c, false
 	}
-	name, value, found := findAttempt(s, h, id)
+	name, value, found := findAttempt(s, header, id)
 	if !found {
 		return "", c, false
 	}
@@ -62,17 +62,18 @@ func (e *Engine) findConfirmation(s *site, h http.Header, id string) (name strin
 	if err != nil || c.read(payload) != nil {
 		return name, confirmation{}, false
 	}
-	age := e.now().Sub(c.Session.Issued)
-	return name, c, age < resultTTL && age > -clockSkew
+	age := e.now().Sub(c.Made)
+	h := e.hint(s, header)
+	return name, c, age < resultTTL && age > -clockSkew && !h.loggedOutSince(c.Made)
 }
 
 func (e *Engine) confirmPage(w http.ResponseWriter, r *http.Request, s *site, res result, token string) {
 	now := e.now()
-	if op, _ := e.session(s, r.Header, now); op != nil {
+	_, c, ok := e.findConfirmation(s, r.Header, res.ID)
+	if op, _ := e.session(s, r.Header, now); op != nil && (!ok || op.data.Sub == c.Session.Sub) {
 		e.loginDone(w, r, s, op, res.ReturnTo, now)
 		return
 	}
-	_, c, ok := e.findConfirmation(s, r.Header, res.ID)
 	if !ok {
 		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeLostState, ReturnTo: res.ReturnTo})
 		return
@@ -111,10 +112,15 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 		return
 	}
 	if form.Get("choice") != "continue" {
-		h := e.hint(s, r.Header)
-		h.Logout = waitsForClick
-		e.remember(w, r, s, h, now)
+		e.clearAttempts(w, r, s)
 		e.metrics.notMe.Inc()
+		if op, _ := e.session(s, r.Header, now); op != nil { // somebody else is logged in, and stays so
+			e.loginDone(w, r, s, op, rd, now)
+			return
+		}
+		h := e.hint(s, r.Header)
+		h.Logout, h.LoggedOutAt = waitsForClick, now
+		e.remember(w, r, s, h, now)
 		redirect(w, r, s.origin+pathLogin+"?rd="+escapeQuery(rd))
 		return
 	}
@@ -123,5 +129,5 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 	if e.cfg.SessionIdle > 0 {
 		d.IdleUntil = now.Add(e.cfg.SessionIdle)
 	}
-	e.beginSession(w, r, s, &d, c.ReturnTo, true, now)
+	e.beginSession(w, r, s, &d, rd, true, now)
 }

@@ -166,8 +166,8 @@ func (e *Engine) RedirectURIs() []string {
 	return uris
 }
 
-// Decide judges one request: session, then policy. It reads and changes nothing, and asks nothing of the
-// network: that a request passes never depends on what the answer to it could set.
+// Decide judges one request: session, then policy. It sets nothing and asks nothing of the network: that a request
+// passes never depends on what the answer to it could set.
 func (e *Engine) Decide(o Original) Decision {
 	s := e.siteOf(o.Host)
 	if s == nil {
@@ -187,7 +187,7 @@ func (e *Engine) Decide(o Original) Decision {
 		return Decision{Verdict: Forbid, kind: classify(o), site: s, opened: op}
 	}
 	if e.renewalDue(op, now) {
-		if kind := classify(o); kind == kindNavigation {
+		if kind := classify(o); kind == kindNavigation && op.askRenewal(now) {
 			return Decision{Verdict: Login, Location: s.loginURL(o, false), kind: kind, site: s, renew: true}
 		}
 	}
@@ -210,7 +210,7 @@ func (e *Engine) withoutSession(s *site, o Original, now time.Time) Decision {
 	kind := classify(o)
 	d := Decision{Verdict: Login, kind: kind, site: s}
 	if e.cfg.WithoutSession == WithoutSessionAnonymous {
-		if kind != kindNavigation || o.Header["Sec-Fetch-Mode"] == nil || !e.silentMayTry(s, o.Header, now) {
+		if kind != kindNavigation || o.Header["Sec-Fetch-Mode"] == nil || markedAnonymous(o.URI) || !e.silentMayTry(s, o.Header, now) {
 			return Decision{Verdict: Allow, kind: kind, site: s}
 		}
 		d.Location = s.loginURL(o, true)
@@ -220,6 +220,13 @@ func (e *Engine) withoutSession(s *site, o Original, now time.Time) Decision {
 		d.Location = s.loginURL(o, false)
 	}
 	return d
+}
+
+// anonymousMark in the query of a page says that a silent attempt has just failed in a way that no cookie could tell.
+const anonymousMark = "_vipps=anonymous"
+
+func markedAnonymous(uri string) bool {
+	return strings.HasSuffix(uri, "?"+anonymousMark) || strings.HasSuffix(uri, "&"+anonymousMark)
 }
 
 // atLogoutPath sends a person who navigates to a logout path of the app to our logout page.
@@ -262,6 +269,13 @@ func (e *Engine) allowed(op *opened) bool {
 	}
 	op.verdict.Store(v)
 	return ok
+}
+
+// askRenewal reports whether a request may be sent to renew the session: once a minute, or a browser that doesn't keep
+// the renewed cookie would go round.
+func (op *opened) askRenewal(now time.Time) bool {
+	last := op.renewal.Load()
+	return now.Unix()-last >= int64(loopWindow/time.Second) && op.renewal.CompareAndSwap(last, now.Unix())
 }
 
 // renewalDue reports whether half of the idle time is gone.
@@ -312,7 +326,7 @@ func (e *Engine) openOneOf(s *site, values []string, now time.Time) (*opened, no
 			best = op
 		case best.data.Sub != op.data.Sub:
 			return nil, cookieConflict
-		case op.data.Issued.After(best.data.Issued):
+		case op.until > best.until:
 			best = op
 		}
 	}
@@ -321,22 +335,36 @@ func (e *Engine) openOneOf(s *site, values []string, now time.Time) (*opened, no
 
 func (e *Engine) open(s *site, value string, now time.Time) (*opened, noSession) {
 	if op := s.opened.get(value); op != nil {
-		if now.Unix() < op.until {
+		switch {
+		case now.Unix() >= op.until:
+			s.opened.remove(value)
+			return nil, cookieExpired
+		case e.revoked(op, now):
+			s.opened.remove(value)
+			return nil, cookieRevoked
+		default:
 			return op, noCookie
 		}
-		s.opened.remove(value)
-		return nil, cookieExpired
 	}
 	op, why := e.unseal(s, value, now)
 	if op != nil {
 		s.opened.put(value, op)
-		// A logout between unsealing and keeping must not leave the session behind.
-		if e.state.isRevoked(op.data.ID, now) {
-			s.opened.remove(value)
-			return nil, cookieRevoked
-		}
 	}
 	return op, why
+}
+
+// revoked reports whether a session was ended before its time, by whichever of its cookies, in whichever engine that
+// shares the state. It looks when something was revoked since it last did.
+func (e *Engine) revoked(op *opened, now time.Time) bool {
+	revocations := e.state.revocations.Load()
+	if op.checked.Load() == revocations {
+		return false
+	}
+	if e.state.isRevoked(op.data.ID, now) {
+		return true
+	}
+	op.checked.Store(revocations)
+	return false
 }
 
 // unseal opens a cookie that is not in the cache.
@@ -346,6 +374,7 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 		return nil, cookieUnopenable
 	}
 	op := &opened{}
+	op.checked.Store(e.state.revocations.Load()) // before it is looked up below
 	if err := op.data.read(payload); err != nil {
 		return nil, cookieUnopenable
 	}
@@ -397,7 +426,7 @@ func (e *Engine) headerValue(d *sessionData, h headerSpec) string {
 // forget drops a session of the cookie with this value: no later request opens it in this process.
 func (e *Engine) forget(s *site, value string, op *opened, now time.Time) {
 	if op != nil {
-		e.state.revoke(op.data.ID, now, time.Unix(op.until, 0).Add(clockSkew))
+		e.state.revoke(op.data.ID, now, op.data.Expires.Add(clockSkew))
 	}
 	s.opened.remove(value)
 }

@@ -37,6 +37,7 @@ type hint struct {
 	MissUntil     time.Time
 	SilentStarted time.Time // an attempt that is not back after silentGrace counts as a miss
 	Logout        logoutPhase
+	LoggedOutAt   time.Time // a login that was on its way by then makes no session
 
 	Successes    int64     // logins without a click since FirstSuccess
 	FirstSuccess time.Time // zero: none
@@ -57,6 +58,7 @@ func (h *hint) append(b []byte) []byte {
 	b = session.AppendTime(b, h.MissUntil)
 	b = session.AppendTime(b, h.SilentStarted)
 	b = session.AppendInt(b, int64(h.Logout))
+	b = appendMoment(b, h.LoggedOutAt)
 	b = session.AppendInt(b, h.Successes)
 	b = session.AppendTime(b, h.FirstSuccess)
 	b = session.AppendTime(b, h.SessionUntil)
@@ -74,6 +76,7 @@ func (h *hint) read(payload []byte) error {
 	h.MissUntil = r.Time()
 	h.SilentStarted = r.Time()
 	h.Logout = logoutPhase(r.Int())
+	h.LoggedOutAt = readMoment(r)
 	h.Successes = r.Int()
 	h.FirstSuccess = r.Time()
 	h.SessionUntil = r.Time()
@@ -131,6 +134,9 @@ func (h *hint) keep(silentRetry time.Duration, now time.Time) time.Duration {
 		return logoutMemory
 	}
 	keep := h.MissUntil.Sub(now)
+	if !h.LoggedOutAt.IsZero() {
+		keep = max(keep, h.LoggedOutAt.Add(attemptTTL).Sub(now))
+	}
 	if !h.SilentStarted.IsZero() {
 		keep = max(keep, h.SilentStarted.Add(silentRetry).Sub(now))
 	}
@@ -150,6 +156,24 @@ func (h *hint) missed(silentRetry time.Duration, now time.Time) bool {
 	}
 	lost := !h.SilentStarted.IsZero() && now.Sub(h.SilentStarted) >= silentGrace
 	return lost && now.Before(h.SilentStarted.Add(silentRetry))
+}
+
+// loggedOutSince reports whether the browser was logged out after this moment.
+func (h *hint) loggedOutSince(t time.Time) bool { return t.Before(h.LoggedOutAt) }
+
+// appendMoment appends a time in milliseconds: a logout and the login after it may share a second.
+func appendMoment(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return session.AppendInt(b, 0)
+	}
+	return session.AppendInt(b, t.UnixMilli())
+}
+
+func readMoment(r *session.Reader) time.Time {
+	if ms := r.Int(); ms != 0 {
+		return time.UnixMilli(ms)
+	}
+	return time.Time{}
 }
 
 // succeeded notes a login that made a session. Only those without a click are rounds of a loop.

@@ -48,13 +48,15 @@ func foldsTo(name, folded string) bool {
 // stripper knows which header names are ours. The zero value knows those that
 // begin with X-Vipps-. It is immutable and safe for concurrent use.
 type stripper struct {
-	others []string // folded names outside the prefix
+	others     []string // folded names outside the prefix
+	configured []string // as they are set
 }
 
 // newStripper returns the stripper for these headers.
 func newStripper(specs []headerSpec) *stripper {
 	s := &stripper{}
 	for _, spec := range specs {
+		s.configured = append(s.configured, spec.Name)
 		folded := fold(spec.Name)
 		if !strings.HasPrefix(folded, identityPrefix) && !slices.Contains(s.others, folded) {
 			s.others = append(s.others, folded)
@@ -139,17 +141,32 @@ func (s *stripper) without(line string) string {
 	return strings.Join(kept, ", ")
 }
 
-// hasAlias returns the name of a header that is one of ours in a spelling that
-// a proxy's own overwriting would miss, such as X_Vipps_Sub. The spelling with
-// hyphens, in any case, is no alias. Which one is returned of several is not
-// defined.
+// hasAlias returns the name of a header that is one of ours and that a proxy
+// would not overwrite: another spelling, such as X_Vipps_Sub, or a name in our
+// namespace that no header is configured for, such as X-Vipps-Nin where it isn't
+// listed. The canonical spelling of a configured one is no alias. Which one is
+// returned of several is not defined.
 func (s *stripper) hasAlias(h http.Header) (string, bool) {
 	for name := range h {
-		if s.ours(name) && !hyphenated(name) {
+		if s.ours(name) && !s.overwritten(name) {
 			return name, true
 		}
 	}
 	return "", false
+}
+
+// overwritten reports whether a proxy that copies our answer's headers replaces
+// this one, or sets it itself.
+func (s *stripper) overwritten(name string) bool {
+	if !hyphenated(name) {
+		return false
+	}
+	for _, own := range s.configured {
+		if strings.EqualFold(name, own) {
+			return true
+		}
+	}
+	return strings.EqualFold(name, headerProxySecret)
 }
 
 // hyphenated reports a name of letters, digits and hyphens only.

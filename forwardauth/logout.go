@@ -2,6 +2,7 @@ package forwardauth
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/vippsauth/vippsauth/session"
@@ -17,11 +18,15 @@ func (e *Engine) logout(w http.ResponseWriter, r *http.Request, s *site, o Origi
 		return
 	}
 	op, _ := e.session(s, r.Header, e.now())
-	if op == nil {
+	p := page{Kind: pageLogout}
+	switch {
+	case op != nil:
+		p.Person = op.data.masked()
+	case e.hint(s, r.Header).Logout == waitsForClick:
 		e.page(w, r, s, page{Kind: pageLoggedOut, AfterLogout: true})
 		return
 	}
-	p := page{Kind: pageLogout, Person: op.data.masked()}
+	// Without a session the page asks as well: the app may still have one of its own, and Vipps may remember the browser.
 	if rd := r.URL.Query()["rd"]; len(rd) == 1 {
 		p.ReturnTo = returnToFromURI(rd[0])
 	}
@@ -36,17 +41,12 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 		return
 	}
 	now := e.now()
-	for _, value := range s.jar.Values(r.Header) {
-		op, _ := e.open(s, value, now)
-		e.forget(s, value, op, now)
-		if op != nil {
-			e.metrics.logouts.Inc()
-		}
-	}
+	e.endSessions(s, r.Header, now)
 	s.jar.Clear(w, r)
+	e.clearAttempts(w, r, s)
 	e.expireAppCookies(w)
 	h := e.hint(s, r.Header)
-	h = hint{Logout: waitsForClick, MissUntil: h.MissUntil}
+	h = hint{Logout: waitsForClick, LoggedOutAt: now, MissUntil: h.MissUntil}
 	rd, asked := form["rd"]
 	if form.Get("then") == "login" {
 		e.clickedLogin(w, withoutCookies(r, s), s, returnTo(form), h, now)
@@ -58,6 +58,25 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 		return
 	}
 	redirect(w, r, s.origin+pathLogout)
+}
+
+// endSessions revokes every session that the request carries, however many cookies of the name there are.
+func (e *Engine) endSessions(s *site, header http.Header, now time.Time) {
+	values := s.jar.Values(header)
+	if len(values) == 0 {
+		for name, value := range session.Cookies(header) {
+			if name == s.jar.CookieName() {
+				values = append(values, value)
+			}
+		}
+	}
+	for _, value := range values {
+		op, _ := e.open(s, value, now)
+		e.forget(s, value, op, now)
+		if op != nil {
+			e.metrics.logouts.Inc()
+		}
+	}
 }
 
 // withoutCookies is r as it will be without the session that was just ended; the attempts stay to be pruned.
@@ -82,13 +101,21 @@ func secureFor(name string) string {
 	return ""
 }
 
+// jsonClaim is a claim as JSON has it: the truth values of OpenID Connect Core section 5.1 are no text.
+func jsonClaim(c claimValue) any {
+	if strings.HasSuffix(c.Name, "_verified") {
+		return c.Value == "true"
+	}
+	return c.Value
+}
+
 // meAnswer is the body of /_vipps/me.
 type meAnswer struct {
-	Sub       string            `json:"sub"`
-	Claims    map[string]string `json:"claims"`
-	AuthTime  time.Time         `json:"auth_time"`
-	IssuedAt  time.Time         `json:"issued_at"`
-	ExpiresAt time.Time         `json:"expires_at"`
+	Sub       string         `json:"sub"`
+	Claims    map[string]any `json:"claims"`
+	AuthTime  time.Time      `json:"auth_time"`
+	IssuedAt  time.Time      `json:"issued_at"`
+	ExpiresAt time.Time      `json:"expires_at"`
 }
 
 // me answers /_vipps/me: the released claims of the session, to pages of the site itself.
@@ -105,12 +132,12 @@ func (e *Engine) me(w http.ResponseWriter, r *http.Request, s *site) {
 		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
 	default:
 		answer := meAnswer{
-			Sub: op.data.Sub, Claims: map[string]string{},
+			Sub: op.data.Sub, Claims: map[string]any{},
 			AuthTime: op.data.AuthTime, IssuedAt: op.data.Issued, ExpiresAt: time.Unix(op.until, 0).UTC(),
 		}
 		for _, c := range op.data.Claims {
 			if e.released[c.Name] && c.Name != "nin" {
-				answer.Claims[c.Name] = c.Value
+				answer.Claims[c.Name] = jsonClaim(c)
 			}
 		}
 		writeJSON(w, r, http.StatusOK, answer)

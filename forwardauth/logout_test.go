@@ -194,11 +194,11 @@ func TestMe(t *testing.T) {
 	b := l.loggedIn(phoneAase)
 	a := b.send("GET", "/_vipps/me", http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"cors"}}, "")
 	var me struct {
-		Sub       string            `json:"sub"`
-		Claims    map[string]string `json:"claims"`
-		AuthTime  time.Time         `json:"auth_time"`
-		IssuedAt  time.Time         `json:"issued_at"`
-		ExpiresAt time.Time         `json:"expires_at"`
+		Sub       string         `json:"sub"`
+		Claims    map[string]any `json:"claims"`
+		AuthTime  time.Time      `json:"auth_time"`
+		IssuedAt  time.Time      `json:"issued_at"`
+		ExpiresAt time.Time      `json:"expires_at"`
 	}
 	if err := json.Unmarshal([]byte(a.text), &me); err != nil || a.StatusCode != 200 {
 		t.Fatalf("%d %s %v", a.StatusCode, a.text, err)

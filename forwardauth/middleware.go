@@ -3,9 +3,13 @@ package forwardauth
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/vippsauth/vippsauth/session"
 )
+
+// refusedBodyTime is how long a client may take to send the body of a request that doesn't pass.
+const refusedBodyTime = 5 * time.Second
 
 // Protect returns a handler that lets requests with a session pass to next, with the person's identity in their
 // headers, and serves our own pages under /_vipps/. It is for Go programs and for the sidecar mode: r.Host must
@@ -40,6 +44,9 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 		d = e.Decide(o)
 		e.metrics.verdict(&d)
 		if d.Verdict != Allow {
+			if r.ContentLength != 0 { // net/http reads on before it sends the answer, and has no deadline of its own here
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedBodyTime))
+			}
 			e.refuse(w, r, o, d)
 			return nil
 		}

@@ -29,6 +29,7 @@ const (
 	pageLoop          pageKind = "loop"           // the third round in a minute; Cause says why
 	pageResend        pageKind = "resend"         // a form's POST or a frame without a session
 	pageUnavailable   pageKind = "unavailable"    // Vipps is away
+	pageAppAway       pageKind = "app-away"       // the app behind the site doesn't answer
 	pageNotFound      pageKind = "not-found"
 	pageTooLarge      pageKind = "too-large" // body (413) or header (431) beyond its limit
 	pageAlready       pageKind = "already"   // there is a session: go on
@@ -40,7 +41,7 @@ var pageStatus = map[pageKind]int{
 	pageRefused: http.StatusForbidden, pageForbiddenSite: http.StatusMisdirectedRequest,
 	pageLogout: http.StatusOK, pageLoggedOut: http.StatusOK, pageLoop: http.StatusBadRequest,
 	pageResend: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
-	pageNotFound: http.StatusNotFound, pageTooLarge: http.StatusRequestEntityTooLarge,
+	pageAppAway: http.StatusBadGateway, pageNotFound: http.StatusNotFound, pageTooLarge: http.StatusRequestEntityTooLarge,
 	pageAlready: http.StatusOK,
 }
 
@@ -151,6 +152,9 @@ func (p *page) status() int {
 	return http.StatusInternalServerError
 }
 
+// pageVary is what the pages depend on: the person's language, and what makes a request a navigation.
+const pageVary = "Cookie, Accept, Accept-Language, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With"
+
 // pageHeaders sets what every page carries.
 //
 // Referrer-Policy is no-referrer, but same-origin on a page that holds a form. The Fetch standard ("append a
@@ -158,8 +162,6 @@ func (p *page) status() int {
 // a POST whose Origin isn't its own. Under same-origin the POST to ourselves says who we are, while a request to
 // another origin still gets no Referer at all: neither a followed link nor the redirect to the provider, which is
 // a GET and therefore has no Origin either.
-//
-// Vary is added to, since a handler around us may have set its own.
 func pageHeaders(h http.Header, lang string, holdsForm bool) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", lang)
@@ -171,5 +173,5 @@ func pageHeaders(h http.Header, lang string, holdsForm bool) {
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Add("Vary", "Accept-Language, Cookie, Sec-Fetch-Mode, Sec-Fetch-Dest")
+	h.Set("Vary", pageVary)
 }

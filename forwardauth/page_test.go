@@ -188,7 +188,7 @@ func TestPageHeaders(t *testing.T) {
 				"Content-Language":        "nb",
 				"Content-Length":          strconv.Itoa(len(body)),
 				"Cache-Control":           "no-store",
-				"Vary":                    "Accept-Language, Cookie, Sec-Fetch-Mode, Sec-Fetch-Dest",
+				"Vary":                    pageVary,
 				"Referrer-Policy":         referrer,
 				"X-Frame-Options":         frame,
 				"X-Content-Type-Options":  "nosniff",

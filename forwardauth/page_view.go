@@ -121,6 +121,10 @@ func (b *pageBuilder) build() {
 		b.buildResend()
 	case pageUnavailable:
 		b.buildUnavailable()
+	case pageAppAway:
+		b.heading("away.title")
+		b.say("away.text")
+		b.link("button.retry", "main", pagePath(b.page.ReturnTo, "/"))
 	case pageNotFound:
 		b.heading("notfound.title")
 		b.say("notfound.text")
@@ -177,6 +181,7 @@ func (b *pageBuilder) buildRefused() {
 	b.heading("refused.title")
 	b.sayPerson("refused.text", "refused.nobody")
 	b.say("refused.ask")
+	b.remember("remember.other")
 	b.someoneElse()
 }
 

@@ -17,7 +17,7 @@ import (
 // Header values that every answer of ours shares. They are never changed.
 var (
 	noStore   = []string{"no-store"}
-	varyValue = []string{"Cookie, Accept, Accept-Language, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With"}
+	varyValue = []string{pageVary}
 )
 
 const (
@@ -75,8 +75,9 @@ func (e *Engine) page(w http.ResponseWriter, r *http.Request, s *site, p page) {
 	if p.SiteName == "" && s != nil {
 		p.SiteName = s.host
 	}
-	if p.Reference == "" && p.Kind != pageLogin && p.Kind != pageLogout && p.Kind != pageLoggedOut && p.Kind != pageConfirm {
-		p.Reference = newReference()
+	if p.Reference == "" && p.Kind == pageError && e.limits.allow("page "+p.Code, e.now()) {
+		p.Reference = newReference() // a reference is one that the log has
+		e.log.Info("request refused with a page", zap.String("reference", p.Reference), zap.String("code", p.Code), zap.Int("status", p.Status))
 	}
 	neverCache(w.Header())
 	if p.Reference != "" {
@@ -124,6 +125,21 @@ func (e *Engine) stopLoop(w http.ResponseWriter, r *http.Request, s *site, rd st
 	e.page(w, r, s, page{Kind: pageLoop, Cause: string(cause), ReturnTo: rd, Reference: reference})
 }
 
+// AppUnavailable answers for the app behind the site when it doesn't answer itself: a page for a navigation, JSON for
+// anything else, with status 502 or 504. The log gets err, and the reference that the page shows.
+func (e *Engine) AppUnavailable(w http.ResponseWriter, r *http.Request, status int, err error) {
+	o := e.browserRequest(r)
+	reference := newReference()
+	e.metrics.refused("app_unavailable")
+	e.log.Error("the application doesn't answer", zap.String("reference", reference), zap.String("method", r.Method), zap.Int("status", status), zap.Error(err))
+	if classify(o) == kindOther {
+		w.Header().Set(headerRequestID, reference)
+		writeJSON(w, r, status, errorAnswer{Error: "app_unavailable"})
+		return
+	}
+	e.page(w, r, e.siteOf(o.Host), page{Kind: pageAppAway, Status: status, Reference: reference, ReturnTo: returnToFromURI(o.URI)})
+}
+
 // resendPage answers a form's POST or a frame without a session: nothing was sent, log in in a new tab.
 func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, judged http.Header) {
 	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(judged)})
@@ -169,8 +185,9 @@ func (e *Engine) navigationOnly(w http.ResponseWriter, r *http.Request, s *site,
 		e.methodNotAllowed(w, r, s, "GET")
 		return false
 	}
-	if r.Header["Sec-Fetch-Mode"] == nil && r.Header["X-Requested-With"] == nil && !isPrefetch(r.Header) {
-		return true // curl and old browsers that follow a redirect may send any Accept
+	if accept := r.Header["Accept"]; r.Header["Sec-Fetch-Mode"] == nil && r.Header["X-Requested-With"] == nil && !isPrefetch(r.Header) &&
+		(len(accept) == 0 || len(accept) == 1 && accept[0] == "*/*") {
+		return true // curl, which has followed a redirect here
 	}
 	switch classify(Original{Method: r.Method, Scheme: o.Scheme, Host: o.Host, URI: o.URI, Header: r.Header}) {
 	case kindNavigation:
@@ -227,21 +244,25 @@ func (e *Engine) logSessionTooBig(d *sessionData, err error) {
 	e.log.Error("the session is too big for a cookie: list fewer headers", zap.String("largest_claim", claim), zap.Int("bytes", size), zap.Error(err))
 }
 
-// logLimiter lets a message through once a minute, so that nobody fills the log from outside.
+// logLimiter lets a message with the same key through once a minute, and so many with different keys, so that nobody
+// fills the log from outside.
 type logLimiter struct {
-	mu   sync.Mutex
-	last map[string]time.Time
+	mu    sync.Mutex
+	since time.Time
+	said  map[string]bool
 }
+
+const messagesAMinute = 30
 
 func (l *logLimiter) allow(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if last, ok := l.last[key]; ok && now.Sub(last) < time.Minute {
+	if age := now.Sub(l.since); l.said == nil || age >= time.Minute || age < 0 {
+		l.since, l.said = now, make(map[string]bool)
+	}
+	if l.said[key] || len(l.said) >= messagesAMinute {
 		return false
 	}
-	if l.last == nil || len(l.last) > 1000 {
-		l.last = make(map[string]time.Time)
-	}
-	l.last[key] = now
+	l.said[key] = true
 	return true
 }

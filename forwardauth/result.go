@@ -267,7 +267,9 @@ func (e *Engine) logFailure(reference string, s *site, code string, err error) {
 		if causes := ve.Causes(); len(causes) > 0 {
 			fields = append(fields, zap.Strings("likely_causes", causes))
 		}
-		e.metrics.providerError(ve.Stage)
+		if code != codeBadCallback { // which anybody can bring about
+			e.metrics.providerError(ve.Stage)
+		}
 	}
 	switch code {
 	case "access_denied", "wrong_challenge", "outdated_app_version", codeLostState, codeUsedState, codeBadCallback:

@@ -122,13 +122,24 @@ func (e *Engine) postOrGet(w http.ResponseWriter, r *http.Request, s *site, o Or
 }
 
 func (e *Engine) misdirected(w http.ResponseWriter, r *http.Request, o Original) {
-	reference := newReference()
+	var reference string
 	e.metrics.refused("host")
 	if e.limits.allow("host "+clip(o.Host), e.now()) {
+		reference = newReference()
 		e.log.Warn("request for a host that is no public_url", zap.String("reference", reference),
-			zap.String("host", clip(o.Host)), zap.String("cure", "add https://"+clip(o.Host)+" to public_url if this host is yours"))
+			zap.String("host", clip(o.Host)), zap.String("cure", hostCure(clip(o.Host))))
 	}
 	e.page(w, r, nil, page{Kind: pageForbiddenSite, Reference: reference})
+}
+
+// hostCure says how to make a host one of ours.
+func hostCure(host string) string {
+	for _, scheme := range [...]string{"https://", "http://"} { // http only where it may be, on loopback
+		if _, _, loopback, err := parsePublicURL(scheme + host); err == nil && loopback == (scheme == "http://") {
+			return "add " + scheme + host + " to public_url if this host is yours"
+		}
+	}
+	return "the proxy must pass on the Host that the browser asked for"
 }
 
 // clip bounds and cleans what goes into the log from outside.

@@ -125,4 +125,6 @@ type opened struct {
 	phone  string
 
 	verdict atomic.Uint64 // policy version << 1 | allowed; 0 is none yet
+	checked atomic.Uint64 // State.revocations when it was last seen not to be revoked
+	renewal atomic.Int64  // Unix seconds of the last request that was sent to renew it
 }

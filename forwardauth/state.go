@@ -2,6 +2,7 @@ package forwardauth
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,10 +19,12 @@ const (
 // bounded, and nothing of it is needed for a request to be refused: losing it never lets anybody in, except
 // that a session logged out before a restart opens again until it expires.
 //
-// It is safe for concurrent use. The path of an allowed request with a warm session never touches it.
+// It is safe for concurrent use. A request with a warm session reads one number of it and takes no lock.
 type State struct {
 	used    expiringSet
 	revoked expiringSet
+	// revocations counts what was added to revoked: a cached session is looked up again when it has moved.
+	revocations atomic.Uint64
 
 	silent struct {
 		sync.Mutex
@@ -43,6 +46,7 @@ func (s *State) use(id string, now, until time.Time) bool {
 // revoke ends the session with this id until it would have expired anyway.
 func (s *State) revoke(id string, now, until time.Time) {
 	s.revoked.add(id, now, until)
+	s.revocations.Add(1)
 }
 
 func (s *State) isRevoked(id string, now time.Time) bool {
@@ -91,11 +95,14 @@ type expiringSet struct {
 	sweep time.Time
 }
 
-// add puts id in the set and reports whether it was not there before.
+// add puts id in the set, until the later of the times named for it, and reports whether it was not there before.
 func (s *expiringSet) add(id string, now, until time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.until[id]; ok && now.Before(old) {
+		if until.After(old) {
+			s.until[id] = until
+		}
 		return false
 	}
 	if s.until == nil {

@@ -96,25 +96,3 @@ func (c *config) engineConfig(client *vipps.Client, keys session.Keys) forwardau
 		ProxySecret:     c.proxySecret,
 	}
 }
-
-// keys returns the keys that seal cookies, and creates the file of cookie_keys_file when it is missing.
-func (c *config) keys() (keys session.Keys, created bool, err error) {
-	switch {
-	case c.cookieKeysFile != "":
-		return session.LoadOrCreateKeysFile(c.cookieKeysFile)
-	case len(c.cookieKeys) > 0:
-		keys, err = session.ParseKeys(c.cookieKeys)
-		return keys, false, err
-	default: // the emulator only: validate wants one of the two otherwise
-		keys, err = freshKeys()
-		return keys, false, err
-	}
-}
-
-func freshKeys() (session.Keys, error) {
-	key, err := session.NewKey()
-	if err != nil {
-		return nil, err
-	}
-	return session.Keys{key}, nil
-}

@@ -19,11 +19,13 @@ func readConfigFile(path string, table map[string]*setting, rep *report) map[str
 	b, err := readFile(path, maxConfigFile)
 	if err != nil {
 		rep.add(problem{source: path, what: "cannot read the configuration file: " + reasonOf(err), mend: "name a readable file with --config"})
+		rep.incomplete = true
 		return nil
 	}
 	f := &configFile{path: path, table: table, rep: rep}
 	root, ok := f.parse(b)
 	if !ok {
+		rep.incomplete = true
 		return nil
 	}
 	return f.settings(root)

@@ -39,8 +39,8 @@ URL to open and what to click there. Nothing is kept at the end. No settings are
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := newConfig()
-			c.level, c.logFormat = level, "console"
-			if err := ports.check(); err != nil {
+			c.logFormat = "console"
+			if err := errors.Join(ports.check(), c.setLevel(level)); err != nil {
 				return &failure{err}
 			}
 			return failed(p.demo(cmd.Context(), c, ports))
@@ -60,9 +60,25 @@ URL to open and what to click there. Nothing is kept at the end. No settings are
 }
 
 func (d demoPorts) check() error {
-	for _, port := range []int{d.site, d.ops, d.emulator, d.app} {
-		if port < 0 || port > 65535 {
-			return errors.New("a port must be between 0 and 65535")
+	var errs []error
+	for _, p := range []struct {
+		flag string
+		port int
+	}{{"--port", d.site}, {"--ops-port", d.ops}, {"--emulator-port", d.emulator}, {"--app-port", d.app}} {
+		if p.port < 0 || p.port > 65535 {
+			errs = append(errs, errors.New(p.flag+": must be between 0 and 65535"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setLevel takes a log level as the setting does.
+func (c *config) setLevel(level string) error {
+	for _, s := range logSettings() {
+		if s.key == "log_level" {
+			if err := s.set(c, []string{level}); err != nil {
+				return fmt.Errorf("--log-level: %w", err)
+			}
 		}
 	}
 	return nil
@@ -78,16 +94,19 @@ func (p *program) demo(ctx context.Context, c *config, ports demoPorts) error {
 			_ = ln.Close()
 		}
 	}()
-	listen := func(port int, both bool) ([]net.Listener, int, error) {
+	listen := func(flag string, port int, both bool) ([]net.Listener, int, error) {
 		lns, got, err := listenNear(ctx, port, both)
 		open = append(open, lns...)
+		if err != nil {
+			err = portError(flag, port, err)
+		}
 		return lns, got, err
 	}
-	site, sitePort, err := listen(ports.site, true)
+	site, sitePort, err := listen("--port", ports.site, true)
 	if err != nil {
 		return err
 	}
-	opsLn, opsPort, err := listen(ports.ops, false)
+	opsLn, opsPort, err := listen("--ops-port", ports.ops, false)
 	if err != nil {
 		return err
 	}
@@ -95,10 +114,10 @@ func (p *program) demo(ctx context.Context, c *config, ports demoPorts) error {
 	c.configureDemo(sitePort)
 	emu, err := startDemoEmulator(ports.emulator, c) //nolint:contextcheck // it runs until Close
 	if err != nil {
-		return err
+		return portError("--emulator-port", ports.emulator, err)
 	}
 	defer func() { _ = emu.Close() }() //nolint:contextcheck // everything ends here, ctx included
-	appLn, appPort, err := listen(ports.app, false)
+	appLn, appPort, err := listen("--app-port", ports.app, false)
 	if err != nil {
 		return err
 	}
@@ -115,6 +134,11 @@ func (p *program) demo(ctx context.Context, c *config, ports demoPorts) error {
 	}
 	fmt.Fprintln(p.stdout, "The demo has ended; nothing of it is left.")
 	return nil
+}
+
+// portError says which flag can give the demo another port.
+func portError(flag string, port int, err error) error {
+	return fmt.Errorf("%s: cannot listen on 127.0.0.1:%d or a port above: %w; set %s to a free one, or to 0 for any", flag, port, err, flag)
 }
 
 // configureDemo sets what the demo's site is.

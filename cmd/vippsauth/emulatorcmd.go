@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,9 +26,6 @@ on loopback only, for work and tests without a network. It keeps nothing when it
   vippsauth emulator --listen 127.0.0.1:0 --redirect-uri http://localhost:8080/_vipps/callback`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if id == "" || len(uris) == 0 {
-				return &failure{fmt.Errorf("--client-id and --redirect-uri must not be empty")}
-			}
 			return failed(p.emulate(cmd.Context(), addr, emulator.Client{
 				ID: id, Secret: emulatorClientSecret, Name: "vippsauth", RedirectURIs: uris, AuthMethod: method, Advanced: true,
 			}))
@@ -44,9 +44,17 @@ on loopback only, for work and tests without a network. It keeps nothing when it
 
 // emulate runs the emulator until ctx ends.
 func (p *program) emulate(ctx context.Context, addr string, client emulator.Client) error {
-	srv, err := emulator.Start(addr, emulator.Config{Clients: []emulator.Client{client}}) //nolint:contextcheck // it runs until Close
+	wrong := checkEmulatorFlags(client)
+	cfg := emulator.Config{}
+	if wrong == nil {
+		cfg.Clients = []emulator.Client{client}
+	}
+	srv, err := emulator.Start(addr, cfg) //nolint:contextcheck // it runs until Close
 	if err != nil {
-		return err
+		return errors.Join(wrong, listenError("--listen", addr, err))
+	}
+	if wrong != nil { // the start was only to see whether the address is good
+		return errors.Join(wrong, srv.Close()) //nolint:contextcheck // as above
 	}
 	fmt.Fprintf(p.stdout, `A Vipps that is not Vipps is at %s, for this machine only.
 
@@ -60,4 +68,32 @@ Ctrl-C stops it, and it forgets everything.
 `, srv.URL, srv.Issuer, client.ID, client.Secret, strings.Join(client.RedirectURIs, "\n                 "), srv.URL)
 	<-ctx.Done()
 	return srv.Close() //nolint:contextcheck // ctx has ended
+}
+
+// checkEmulatorFlags returns an error for each flag that doesn't make a client. It shows no values.
+func checkEmulatorFlags(client emulator.Client) error {
+	var errs []error
+	if client.ID == "" {
+		errs = append(errs, errors.New("--client-id: must not be empty"))
+	}
+	if client.AuthMethod != emulator.AuthBasic && client.AuthMethod != emulator.AuthPost {
+		errs = append(errs, fmt.Errorf("--auth-method: must be %s or %s", emulator.AuthBasic, emulator.AuthPost))
+	}
+	for i, uri := range client.RedirectURIs {
+		if !isLoopbackURI(uri) {
+			errs = append(errs, fmt.Errorf("--redirect-uri: redirect URI %d must be an http or https URL on loopback, without a fragment or user, such as http://localhost:4190%s", i+1, callbackPath))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isLoopbackURI reports whether the emulator takes uri for a redirect URI.
+func isLoopbackURI(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(uri, "#") {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") && host != ".localhost" || err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback()
 }

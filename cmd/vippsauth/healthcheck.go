@@ -29,7 +29,7 @@ while Vipps is away, and 1 when it isn't. The other settings aren't looked at.`,
 	sf := addSettings(cmd, func(s *setting) bool { return s.key == "ops_listen" })
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, rep := p.load(cmd, sf)
-		if rep.has("ops_listen") {
+		if rep.has("ops_listen") || rep.incomplete && !rep.isSet("ops_listen") {
 			rep.print(p.stderr)
 			return errReported
 		}

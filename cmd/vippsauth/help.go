@@ -15,6 +15,8 @@ const (
 	groupAnnotation   = "vippsauth_group"
 	defaultAnnotation = "vippsauth_default"
 	kindAnnotation    = "vippsauth_kind" // what stands for the value
+
+	allAnnotation = "vippsauth_all" // of a command: it takes every setting
 )
 
 // help prints what a command is, and then how it is used.
@@ -78,11 +80,8 @@ func writeFlags(w io.Writer, cmd *cobra.Command) {
 	if len(groups) == 1 {
 		return
 	}
-	fmt.Fprint(w, `
-Settings: each is a flag, a variable (VIPPSAUTH_CLIENT_ID, or VIPPSAUTH_CLIENT_ID_FILE
-for a file that holds the value) and a key of the YAML file (client_id). Flag beats
-variable beats file. Lists: commas, or the flag more than once. Durations: 90s, 15m, 8h, 2d.
-`)
+	all := cmd.Annotations[allAnnotation] != ""
+	writeSettingsIntro(w, cmd, all)
 	var titles []string
 	for _, s := range settingsTable() {
 		if !slices.Contains(titles, s.group) && len(groups[s.group]) > 0 {
@@ -90,14 +89,33 @@ variable beats file. Lists: commas, or the flag more than once. Durations: 90s, 
 		}
 	}
 	for _, title := range titles {
-		fmt.Fprintf(w, "\n%s:\n", title)
+		if all {
+			fmt.Fprintf(w, "\n%s:\n", title)
+		}
 		for _, f := range groups[title] {
 			writeFlag(w, f)
 		}
 		for _, s := range settingsTable() {
-			if s.group == title && s.secret {
+			if s.group == title && s.secret && all {
 				fmt.Fprintf(w, "  %-24s  %s (secret: no flag)\n", s.key, s.usage())
 			}
+		}
+	}
+}
+
+// writeSettingsIntro says where settings can be given.
+func writeSettingsIntro(w io.Writer, cmd *cobra.Command, all bool) {
+	if all {
+		fmt.Fprint(w, `
+Settings: each is a flag, a variable (VIPPSAUTH_CLIENT_ID, or VIPPSAUTH_CLIENT_ID_FILE
+for a file that holds the value) and a key of the YAML file (client_id). Flag beats
+variable beats file. Lists: commas, or the flag more than once. Durations: 90s, 15m, 8h, 2d.
+`)
+		return
+	}
+	for _, s := range settingsTable() {
+		if cmd.Flags().Lookup(s.flagName()) != nil {
+			fmt.Fprintf(w, "\nSetting, also the variable %s and the key %s of the YAML file:\n", s.envName(), s.key)
 		}
 	}
 }

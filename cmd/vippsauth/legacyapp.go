@@ -71,3 +71,11 @@ nav a{margin-right:1.2rem}
 <nav><p>{{range .Links}}<a href="{{.Href}}">{{if $.Norwegian}}{{.NO}}{{else}}{{.EN}}{{end}}</a> {{end}}<a id="logout" href="/_vipps/logout">{{if .Norwegian}}Logg ut{{else}}Log out{{end}}</a></p></nav>
 </main></body></html>
 `))
+
+// prefersNorwegian reports whether the first language of an Accept-Language header is Norwegian.
+func prefersNorwegian(accept string) bool {
+	first, _, _ := strings.Cut(accept, ",")
+	first, _, _ = strings.Cut(strings.TrimSpace(first), ";")
+	primary, _, _ := strings.Cut(strings.ToLower(first), "-")
+	return primary == "nb" || primary == "nn" || primary == "no"
+}

@@ -25,22 +25,70 @@ func listenOn(ctx context.Context, setting, addr string) (net.Listener, error) {
 	if !isUnix {
 		ln, err := lc.Listen(ctx, "tcp", addr)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", setting, err)
+			return nil, listenError(setting, addr, err)
 		}
 		return ln, nil
 	}
 	if err := removeStaleSocket(ctx, path); err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, err)
+		return nil, listenError(setting, addr, err)
 	}
 	ln, err := lc.Listen(ctx, "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", setting, err)
+		return nil, listenError(setting, addr, err)
 	}
 	if err := os.Chmod(path, socketMode); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", setting, err), ln.Close())
+		return nil, errors.Join(listenError(setting, addr, err), ln.Close())
 	}
 	return ln, nil
 }
+
+// listenError says why the address of a setting, or of a flag, can't be listened on, and what to do.
+func listenError(setting, addr string, err error) error {
+	unix := strings.HasPrefix(addr, unixPrefix)
+	mend := "set " + setting + " to another address"
+	var known *socketError
+	switch {
+	case errors.As(err, &known):
+		mend = known.mend + ", or " + mend
+	case errors.Is(err, syscall.EADDRINUSE):
+		mend = "is another vippsauth running? set " + setting + " to a free address"
+	case errors.Is(err, syscall.EACCES) && unix, errors.Is(err, syscall.EROFS):
+		mend = "let the user that runs vippsauth write to the directory of the socket, or " + mend
+	case errors.Is(err, syscall.EACCES):
+		mend = "ports below 1024 are the system's; set " + setting + " to one above"
+	case errors.Is(err, fs.ErrNotExist):
+		mend = "create the directory of the socket, or " + mend
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		mend = "it is none of this machine's; set " + setting + " to one that is, as 127.0.0.1:4190"
+	}
+	return &addressError{setting: setting, addr: addr, mend: mend, err: err}
+}
+
+// An addressError is an address of the settings that can't be listened on.
+type addressError struct {
+	setting, addr, mend string
+	err                 error
+}
+
+func (e *addressError) Unwrap() error { return e.err }
+
+// Error names the address once, while the errors of package net repeat it.
+func (e *addressError) Error() string {
+	reason := e.err.Error()
+	var call *os.SyscallError
+	if op, ok := errors.AsType[*net.OpError](e.err); ok {
+		reason = op.Err.Error()
+	}
+	if errors.As(e.err, &call) {
+		reason = call.Err.Error()
+	}
+	return fmt.Sprintf("%s: cannot listen on %s: %s; %s", e.setting, e.addr, reason, e.mend)
+}
+
+// A socketError is something in the place where a socket is to be.
+type socketError struct{ what, mend string }
+
+func (e *socketError) Error() string { return e.what }
 
 // removeStaleSocket removes a socket that nobody listens on any more. It leaves everything else where it is.
 func removeStaleSocket(ctx context.Context, path string) error {
@@ -51,12 +99,13 @@ func removeStaleSocket(ctx context.Context, path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there and is not a socket: remove it, or choose another path", path)
+		return &socketError{"there is something, and it is not a socket", "remove it"}
 	}
 	d := net.Dialer{Timeout: time.Second}
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err == nil {
-		return errors.Join(fmt.Errorf("%s is in use by another process", path), conn.Close())
+		_ = conn.Close() // it only had to be opened
+		return &socketError{"the socket is in use by another process", "is another vippsauth running? stop it"}
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err

@@ -53,6 +53,7 @@ func load(src sources) (*config, *report) {
 	if v, ok := environ[configEnv]; ok && path == "" {
 		if path = v; v == "" {
 			rep.add(problem{source: configEnv, what: "is empty", mend: "unset it, or name the configuration file"})
+			rep.incomplete = true
 		}
 	}
 	values := map[string]candidate{}

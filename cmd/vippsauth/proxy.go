@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"html/template"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -21,7 +19,7 @@ import (
 func (s *service) mainHandler(c *config) http.Handler {
 	switch {
 	case c.upstream != nil:
-		return c.forwardedFor(s.engine.Protect(newSidecar(c, s.log)))
+		return c.forwardedFor(s.engine.Protect(newSidecar(c, s.log, s.engine.AppUnavailable)))
 	case s.authz != nil:
 		return withoutAuthz(s.engine.ForwardAuth())
 	default:
@@ -32,8 +30,8 @@ func (s *service) mainHandler(c *config) http.Handler {
 // A sidecar passes requests on to the application. It decides nothing: the engine in front of it has.
 type sidecar struct {
 	upstream *url.URL
-	schemes  map[string]string // host of a public_url → its scheme
-	log      *zap.Logger
+	schemes  map[string]string                                                   // host of a public_url → its scheme
+	away     func(w http.ResponseWriter, r *http.Request, status int, err error) // answers for an application that doesn't
 }
 
 const (
@@ -45,8 +43,8 @@ const (
 
 // newSidecar returns the proxy to upstream. It asks no proxy of the environment (HTTP_PROXY), compresses nothing, and
 // limits only the time to connect: how long the application takes is its own business.
-func newSidecar(c *config, log *zap.Logger) http.Handler {
-	s := &sidecar{upstream: c.upstream, schemes: map[string]string{}, log: log}
+func newSidecar(c *config, log *zap.Logger, away func(http.ResponseWriter, *http.Request, int, error)) http.Handler {
+	s := &sidecar{upstream: c.upstream, schemes: map[string]string{}, away: away}
 	for _, raw := range c.publicURLs {
 		if u, err := url.Parse(raw); err == nil {
 			s.schemes[strings.ToLower(u.Host)] = u.Scheme
@@ -110,44 +108,7 @@ func (s *sidecar) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		status = http.StatusGatewayTimeout
 	}
-	reference := rand.Text()[:8]
-	s.log.Error("the application doesn't answer", zap.String("reference", reference), zap.String("method", r.Method), zap.Int("status", status), zap.Error(err))
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Vary", "Accept-Language")
-	w.WriteHeader(status)
-	text := awayTexts["en"]
-	if prefersNorwegian(r.Header.Get("Accept-Language")) {
-		text = awayTexts["nb"]
-	}
-	_ = awayPage.Execute(w, struct {
-		awayText
-		Reference string
-	}{text, reference}) // the client may be gone
-}
-
-type awayText struct{ Lang, Title, Text, Ref, Again string }
-
-var awayTexts = map[string]awayText{
-	"en": {"en", "The page can't be shown right now", "You are logged in as before, but the application behind this site doesn't answer. Wait a little, then try again.", "Reference", "Try again"},
-	"nb": {"nb", "Siden kan ikke vises akkurat nå", "Innloggingen din er som før, men applikasjonen bak dette nettstedet svarer ikke. Vent litt, og prøv igjen.", "Referanse", "Prøv igjen"},
-}
-
-var awayPage = template.Must(template.New("away").Parse(`<!doctype html>
-<html lang="{{.Lang}}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title>
-<style>body{font:1.05rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto 0;padding:0 1.25rem;color:#1d1d2b;background:#fff}small{color:#595966}</style></head>
-<body><main><h1>{{.Title}}</h1><p>{{.Text}}</p><p><a href="">{{.Again}}</a></p><p><small>{{.Ref}}: {{.Reference}}</small></p></main></body></html>
-`))
-
-// prefersNorwegian reports whether the first language of an Accept-Language header is Norwegian.
-func prefersNorwegian(accept string) bool {
-	first, _, _ := strings.Cut(accept, ",")
-	first, _, _ = strings.Cut(strings.TrimSpace(first), ";")
-	primary, _, _ := strings.Cut(strings.ToLower(first), "-")
-	return primary == "nb" || primary == "nn" || primary == "no"
+	s.away(w, r, status, err)
 }
 
 // A bufferPool keeps the buffers that bodies are copied through.

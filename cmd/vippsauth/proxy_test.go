@@ -27,7 +27,7 @@ func sidecarTo(t *testing.T, app http.Handler, trusted ...string) *httptest.Serv
 		t.Fatal(err)
 	}
 	c := &config{upstream: u, publicURLs: []string{"https://app.example.com"}, trustedProxies: trusted}
-	srv := httptest.NewServer(c.forwardedFor(newSidecar(c, zap.NewNop())))
+	srv := httptest.NewServer(c.forwardedFor(newSidecar(c, zap.NewNop(), nil)))
 	t.Cleanup(srv.Close)
 	return srv
 }
@@ -155,24 +155,23 @@ func TestSidecar_ApplicationAway(t *testing.T) {
 	}
 	gone := &url.URL{Scheme: "http", Host: ln.Addr().String()}
 	ln.Close()
-	h := newSidecar(&config{upstream: gone}, zap.NewNop())
-	for language, want := range map[string]string{"nb-NO,nb;q=0.9,en;q=0.8": "Innloggingen din er som før", "de, no;q=0.1": "You are logged in as before", "": "You are logged in as before"} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
-		r.Header.Set("Accept-Language", language)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != http.StatusBadGateway || !strings.Contains(w.Body.String(), want) || w.Header().Get("Cache-Control") != "no-store" {
-			t.Errorf("%q: %d %v %s", language, w.Code, w.Header(), w.Body)
+	told := 0
+	h := newSidecar(&config{upstream: gone}, zap.NewNop(), func(w http.ResponseWriter, _ *http.Request, status int, err error) {
+		told++
+		if status != http.StatusBadGateway || err == nil {
+			t.Errorf("status %d, %v", status, err)
 		}
-		if strings.Contains(w.Body.String(), gone.Host) {
-			t.Error("the page tells where the application is")
-		}
+		w.WriteHeader(status)
+	})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+	if w.Code != http.StatusBadGateway || told != 1 {
+		t.Errorf("%d, told %d times", w.Code, told)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
-	if w.Body.Len() > 0 {
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+	if told != 1 {
 		t.Error("a page for a client that went away")
 	}
 }

@@ -23,7 +23,10 @@ type problem struct {
 
 // String is the problem as one line.
 func (p problem) String() string {
-	parts := []string{p.source}
+	var parts []string
+	if p.source != "" {
+		parts = append(parts, p.source)
+	}
 	if p.setting != "" {
 		parts = append(parts, p.setting)
 	}
@@ -34,6 +37,16 @@ func (p problem) String() string {
 	return line
 }
 
+// A problemError is a problem that came up while something ran; source is empty.
+type problemError struct {
+	problem
+
+	err error
+}
+
+func (e problemError) Error() string { return e.String() }
+func (e problemError) Unwrap() error { return e.err }
+
 // A report gathers everything that is wrong with the configuration, so that it can be said at once.
 type report struct {
 	problems []problem
@@ -41,6 +54,7 @@ type report struct {
 	sources  map[string]string   // setting → where its value comes from
 	values   map[string][]string // setting → what was given, for the log; nothing of secrets
 
+	incomplete   bool     // the configuration file couldn't be read, so that nobody knows what is set
 	redirectURIs []string // to register with the provider, when nothing is wrong
 }
 

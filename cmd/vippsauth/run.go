@@ -51,8 +51,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return exitOK
 	}
 	if f, ok := errors.AsType[*failure](err); ok {
-		if f.err != nil {
-			fmt.Fprintln(stderr, "vippsauth:", oneLine(f.err.Error()))
+		for _, e := range flatten(f.err) {
+			fmt.Fprintln(stderr, "vippsauth:", oneLine(e.Error()))
 		}
 		return exitError
 	}
@@ -72,8 +72,8 @@ func (p *program) root() *cobra.Command {
 		Version: programVersion(),
 		Short:   "Vipps MobilePay Login in front of applications that know nothing of login",
 		Long: `vippsauth puts Vipps MobilePay Login in front of web applications that know nothing
-of login: behind nginx, Traefik, HAProxy or Caddy, or as a proxy of its own. The
-application gets to know the person in request headers.`,
+of login: behind nginx, Traefik or Caddy, or as a proxy of its own. The application
+gets to know the person in request headers.`,
 		Example: `  vippsauth demo                                   see it work, with nothing to set up
   vippsauth check --config vippsauth.yaml          what is wrong with these settings?
   vippsauth serve --config vippsauth.yaml          run it`,
@@ -174,6 +174,9 @@ func addSettings(cmd *cobra.Command, keep func(*setting) bool) *settingsFlags {
 	sf := &settingsFlags{flags: map[string]*settingFlag{}}
 	cmd.Flags().StringVar(&sf.configFile, "config", "", "the YAML file with the settings (also VIPPSAUTH_CONFIG)")
 	cmd.Flags().Lookup("config").Annotations = map[string][]string{kindAnnotation: {"file"}}
+	if keep == nil {
+		cmd.Annotations = map[string]string{allAnnotation: "yes"}
+	}
 	for _, s := range settingsTable() {
 		if s.secret || keep != nil && !keep(&s) {
 			continue
@@ -198,6 +201,7 @@ func (p *program) load(cmd *cobra.Command, sf *settingsFlags) (*config, *report)
 	c, rep := load(src)
 	if cmd.Flags().Changed("config") && sf.configFile == "" {
 		rep.add(problem{source: "--config", what: "is empty", mend: "name the configuration file"})
+		rep.incomplete = true
 	}
 	return c, rep
 }

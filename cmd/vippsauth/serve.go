@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"io"
 	"log"
 	"net"
 	"runtime/debug"
@@ -24,8 +25,8 @@ func (p *program) serveCommand() *cobra.Command {
 		Short:   "Run the service: for a proxy that asks, or as a proxy of its own",
 		GroupID: groupStart,
 		Long: `Run vippsauth. With trusted_proxies it answers the proxy that asks about each request
-(nginx auth_request, Traefik ForwardAuth, HAProxy, Caddy forward_auth). With upstream it
-is the proxy itself, in front of one application.
+(nginx auth_request, Traefik ForwardAuth, Caddy forward_auth). With upstream it is the
+proxy itself, in front of one application.
 
 At start it prints each redirect URI to register with Vipps. It starts only when all
 settings are good; vippsauth check says beforehand whether they are.`,
@@ -63,7 +64,7 @@ func failed(err error) error {
 const gcPercent = 300
 
 // serve runs the service that c describes, which has been validated.
-func (p *program) serve(ctx context.Context, c *config, rep *report) (err error) {
+func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	if !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
@@ -73,37 +74,13 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) (err error)
 	}
 	logEffective(logger, rep.values)
 	s := &service{log: logger, ops: newOps(), proxies: c.upstream != nil}
-	var open []net.Listener
-	defer func() { // those that were served are closed already, which is no harm
-		for _, ln := range open {
-			_ = ln.Close()
-		}
-	}()
-	listen := func(setting, addr string) net.Listener {
-		if err != nil || addr == "" {
-			return nil
-		}
-		var ln net.Listener
-		if ln, err = listenOn(ctx, setting, addr); err != nil {
-			return nil
-		}
-		open = append(open, ln)
-		return ln
-	}
-	site := listen("listen", c.listen)
-	s.opsLn, s.authz = listen("ops_listen", c.opsListen), listen("authz_listen", c.authzListen)
+	emu, closeAll, err := s.listen(ctx, c, rep.redirectURIs)
+	defer closeAll() //nolint:contextcheck // everything ends here, ctx included
 	if err != nil {
 		return err
 	}
-	s.site = []net.Listener{site}
-
 	issuer := c.expectedIssuer()
-	if c.environment == envEmulator {
-		emu, err := c.startEmulator(rep.redirectURIs) //nolint:contextcheck // it runs until Close
-		if err != nil {
-			return fmt.Errorf("emulator_listen: %w", err)
-		}
-		defer func() { _ = emu.Close() }() //nolint:contextcheck // everything ends here, ctx included
+	if emu != nil {
 		issuer = emu.Issuer
 		logger.Warn("logins go to the emulator, which logs in anybody who asks", zap.String("emulator", emu.URL))
 	}
@@ -118,8 +95,42 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) (err error)
 		}
 		logger.Info("redirect URI to register", zap.String("redirect_uri", u), zap.String("provider", c.providerName()))
 	}
-	logger.Info("listening", zap.Stringer("listen", site.Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()))
+	logger.Info("listening", zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()))
 	return s.run(ctx)
+}
+
+// listen opens every listener, and starts the emulator of environment emulator. Its error holds one for each address that
+// can't be had. closeAll closes what is open, in any case.
+func (s *service) listen(ctx context.Context, c *config, redirectURIs []string) (emu *emulator.Server, closeAll func(), err error) {
+	var open []io.Closer
+	closeAll = func() {
+		for _, o := range open {
+			_ = o.Close() // those that were served are closed already, which is no harm
+		}
+	}
+	var errs []error
+	on := func(setting, addr string) net.Listener {
+		if addr == "" {
+			return nil
+		}
+		ln, err := listenOn(ctx, setting, addr)
+		if err != nil {
+			errs = append(errs, err)
+			return nil
+		}
+		open = append(open, ln)
+		return ln
+	}
+	s.site = []net.Listener{on("listen", c.listen)}
+	s.opsLn, s.authz = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen)
+	if c.environment == envEmulator {
+		if emu, err = c.startEmulator(redirectURIs); err != nil { //nolint:contextcheck // it runs until Close
+			errs = append(errs, listenError("emulator_listen", c.emulatorListen, err))
+		} else {
+			open = append(open, emu)
+		}
+	}
+	return emu, closeAll, errors.Join(errs...)
 }
 
 // build makes client and engine.

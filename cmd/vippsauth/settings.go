@@ -152,7 +152,7 @@ func siteSettings() []setting {
 			set: setUpstream,
 		},
 		{
-			key: "allow", group: g, values: "`anyone`, or phone numbers and `sub`s, or files of them (`@members.txt`, re-read on change; numbers in any usual spelling)",
+			key: "allow", group: g, values: "`anyone`, or phone numbers and `sub`s, or files of them (`@members.txt`, relative to the working directory and re-read on change; numbers in any usual spelling)",
 			note: "required in `production`; elsewhere `anyone`, with a warning", private: true, list: commas,
 			doc: "who may pass once logged in",
 			set: list(func(c *config) *[]string { return &c.allow }),

@@ -1,14 +1,7 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-
 	"github.com/vippsauth/vippsauth/forwardauth"
-	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -17,8 +10,12 @@ const (
 	envEmulator   = "emulator"
 )
 
-// validate adds to rep what is wrong with the configuration as a whole. It uses no network and creates nothing.
+// validate adds to rep what is wrong with the configuration as a whole. It uses no network and creates nothing. Of a
+// configuration file that couldn't be read it says no more: whatever else seems to be missing may stand there.
 func (c *config) validate(rep *report) {
+	if rep.incomplete {
+		return
+	}
 	c.checkProvider(rep)
 	c.checkAddresses(rep)
 	c.checkWho(rep)
@@ -34,35 +31,49 @@ func (c *config) validate(rep *report) {
 		}
 	}
 	engine, err := forwardauth.New(c.engineConfig(client, keys))
-	if err != nil {
-		rep.addErrors(err)
-		return
+	rep.addErrors(err)
+	c.checkScopes(rep)
+	c.checkHeaders(rep)
+	if err == nil {
+		rep.redirectURIs = engine.RedirectURIs()
 	}
-	rep.redirectURIs = engine.RedirectURIs()
 }
 
 // checkProvider looks at which provider is meant, and at what we are to it.
 func (c *config) checkProvider(rep *report) {
-	switch {
-	case rep.has("environment") || rep.has("issuer"):
-	case c.environment == "" && c.issuer == "":
+	environment, issuer := rep.isSet("environment"), rep.isSet("issuer")
+	if issuer && !rep.has("issuer") {
+		rep.addErrors(checkIssuer(c.issuer)) // on its own: a mistyped environment must not hide what is wrong with it
+		if environment {
+			rep.add(problem{rep.source("issuer"), "issuer", "is set beside environment (" + rep.source("environment") + ")", "keep one: environment for Vipps MobilePay, issuer for another provider"})
+		}
+	}
+	if !environment && !issuer {
 		rep.add(problem{notSet, "environment", "say which Vipps people log in with: production, test or emulator (or an issuer of your own)", howToSet("environment")})
-	case c.environment != "" && c.issuer != "":
-		rep.add(problem{rep.source("issuer"), "issuer", "is set beside environment (" + rep.source("environment") + ")", "keep one: environment for Vipps MobilePay, issuer for another provider"})
 	}
 	if c.environment == envEmulator {
 		return
 	}
+	from := "copy it from portal.vippsmobilepay.com, and "
+	if issuer {
+		from = "take it from where the client is registered with the provider, and "
+	}
 	for _, key := range []string{"client_id", "client_secret"} {
 		if !rep.isSet(key) {
-			rep.add(problem{notSet, key, "is required", "copy it from portal.vippsmobilepay.com, and " + howToSet(key)})
+			rep.add(problem{notSet, key, "is required", from + howToSet(key)})
 		}
 	}
 }
 
+// checkIssuer returns what is wrong with an issuer, whatever else is set.
+func checkIssuer(issuer string) error {
+	_, err := vipps.New(vipps.Config{Issuer: issuer, ClientID: "none", ClientSecret: "none"})
+	return err
+}
+
 // checkAddresses looks at what listens where, and for whom.
 func (c *config) checkAddresses(rep *report) {
-	if c.environment == envEmulator && !isLoopbackAddress(c.emulatorListen) {
+	if !isLoopbackAddress(c.emulatorListen) && !rep.has("emulator_listen") {
 		rep.add(problem{rep.source("emulator_listen"), "emulator_listen", "is not a loopback address: the emulator logs in anybody who asks", "use 127.0.0.1:4192"})
 	}
 	if !rep.isSet("public_url") {
@@ -93,45 +104,4 @@ func (c *config) checkWho(rep *report) {
 	default:
 		rep.warn(problem{notSet, "allow", "anyone who logs in may pass", "list who may, or say anyone"})
 	}
-}
-
-// checkKeys returns the cookie keys, or one to go on checking with.
-func (c *config) checkKeys(rep *report) session.Keys {
-	standIn, err := freshKeys()
-	if err != nil {
-		rep.addErrors(err)
-	}
-	inline, file := rep.isSet("cookie_keys"), rep.isSet("cookie_keys_file")
-	switch {
-	case inline && file:
-		rep.add(problem{rep.source("cookie_keys"), "cookie_keys", "is set beside cookie_keys_file (" + rep.source("cookie_keys_file") + ")", "keep one of them"})
-	case rep.has("cookie_keys") || rep.has("cookie_keys_file"):
-	case inline:
-		keys, err := session.ParseKeys(c.cookieKeys)
-		if err == nil {
-			return keys
-		}
-		rep.add(problem{rep.source("cookie_keys"), "cookie_keys", keyProblem(err), ""})
-	case file:
-		keys, err := session.ReadKeysFile(c.cookieKeysFile)
-		if err == nil {
-			return keys
-		}
-		if errors.Is(err, fs.ErrNotExist) { // serve creates it
-			if info, err := os.Stat(filepath.Dir(c.cookieKeysFile)); err == nil && info.IsDir() {
-				return standIn
-			}
-		}
-		rep.add(problem{rep.source("cookie_keys_file"), "cookie_keys_file", keyProblem(err), ""})
-	case c.environment == envEmulator:
-		rep.warn(problem{notSet, "cookie_keys", "a fresh key is made at each start, which ends all sessions", howToSet("cookie_keys_file")})
-	default:
-		rep.add(problem{notSet, "cookie_keys", "neither cookie_keys nor cookie_keys_file is set", "name a file that is created when missing with cookie_keys_file, or make a key with: vippsauth keygen"})
-	}
-	return standIn
-}
-
-// keyProblem is what is wrong with the keys, without the name of the package that says so.
-func keyProblem(err error) string {
-	return strings.TrimPrefix(strings.TrimPrefix(oneLine(err.Error()), "session: "), "cookie keys: ")
 }

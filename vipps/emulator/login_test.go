@@ -3,6 +3,7 @@ package emulator_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -275,6 +276,20 @@ func TestPhoneNumbers(t *testing.T) {
 }
 
 // A page of another site can't take a step: it has neither the token nor, by the browser's own word, the origin.
+func TestPhoneNumbersAreGrouped(t *testing.T) {
+	t.Parallel()
+	for phone, want := range map[string]string{
+		"4790000001": "+47 90 00 00 01", "4590000010": "+45 90 00 00 10", "358900000011": "+358 90 000 0011", "35840000011": "+358 40 00 0011",
+		"3584000011": "+358 40 00011", "358400001": "+358 40 0001", "46701740605": "+46 70 174 06 05", "46876543": "+46 87 65 43",
+	} {
+		s := start(t, func(c *emulator.Config) { c.People = []emulator.Person{{ID: "a", Phone: phone, Name: "A"}} })
+		b := newBrowser(t, s)
+		if p := b.get(authorizeURL(s)); !regexp.MustCompile(regexp.QuoteMeta(want) + `($|[^ 0-9]| [^0-9])`).MatchString(p.texts) {
+			t.Errorf("%s is not shown as %q:\n%s", phone, want, p.texts)
+		}
+	}
+}
+
 func TestFormsAreProtected(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)

@@ -136,18 +136,35 @@ func peopleViews(people []*Person, t texts) []personView {
 	return out
 }
 
-// showPhone groups a number for reading: the country code, which is of three digits in Finland, then pairs.
+// showPhone groups a number for reading, as its country does: +47 90 00 00 01, +358 90 000 0011, +46 70 123 45 67. The country
+// code has three digits in Finland, and two in the other Nordic countries. No digit ever stands alone.
 func showPhone(s string) string {
-	if s == "" {
-		return ""
-	}
 	code := 2
 	if strings.HasPrefix(s, "358") {
 		code = 3
 	}
-	shown := "+" + s[:code]
-	for rest := s[code:]; rest != ""; rest = rest[min(2, len(rest)):] {
-		shown += " " + rest[:min(2, len(rest))]
+	if len(s) < code+2 {
+		return strings.TrimSuffix("+"+s, "+")
+	}
+	shown, rest := "+"+s[:code], s[code:]
+	take := func(n int) {
+		shown, rest = shown+" "+rest[:n], rest[n:]
+	}
+	switch {
+	case code == 3 && len(rest) > 5:
+		take(2)
+		if len(rest) > 5 {
+			take(len(rest) - 4)
+		}
+		take(len(rest))
+	case len(rest)%2 == 1:
+		if len(rest) > 3 {
+			take(2)
+		}
+		take(3)
+	}
+	for rest != "" {
+		take(2)
 	}
 	return shown
 }
