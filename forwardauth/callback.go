@@ -179,6 +179,8 @@ func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, su
 	switch {
 	case known && e.readsOn(c.Clicked):
 		e.readAnonymously(w, r, s, rd)
+	case !known && e.startedElsewhere(s, suffix):
+		e.toResult(w, r, s, result{Kind: resultLoop, Cause: causeOtherHost}, errors.New("the login began on another of our sites: its redirect URI leads to the wrong host"))
 	case !known:
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState}, errors.New("no cookie for this login attempt, and a state that our keys don't open"))
 	case c.Round == 0:
@@ -186,6 +188,17 @@ func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, su
 	default:
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: e.lostCause(s, r, o)}, errors.New("the login attempt's cookie was lost again"))
 	}
+}
+
+// startedElsewhere reports whether a state is of another public_url.
+func (e *Engine) startedElsewhere(s *site, suffix string) bool {
+	for _, other := range e.list {
+		var c carried
+		if other != s && c.open(other.states, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 // unopenableAttempt is a callback whose cookie is there, but sealed with a key that is not ours.

@@ -98,7 +98,7 @@ func (s *stripper) strip(h http.Header) (had bool) {
 // ours stay as they are.
 func (s *stripper) cleanConnection(h http.Header) {
 	for name, lines := range h {
-		if !strings.EqualFold(name, "Connection") || !slices.ContainsFunc(lines, s.names) {
+		if len(name) != len("Connection") || !strings.EqualFold(name, "Connection") || !slices.ContainsFunc(lines, s.names) {
 			continue
 		}
 		kept := make([]string, 0, len(lines))

@@ -50,9 +50,11 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 			e.refuse(w, r, o, d)
 			return nil
 		}
-		e.identify(r.Header, &d)
 	}
 	session.StripCookies(r.Header, ownCookie)
+	if protected {
+		e.identify(r.Header, &d)
+	}
 	return next(w, r, d)
 }
 

@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +11,10 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/session"
+	"github.com/vippsauth/vippsauth/vipps"
 )
 
 // Each example has a README, and what it mounts is there.
@@ -87,4 +93,81 @@ func TestExamplesCompose(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the proxies' files don't overwrite, a client can write itself: each lists every header that comes by default with
+// any scope, and those that come by listing. The list is what the service answers, not one of this test's own.
+func TestExamplesListEveryHeader(t *testing.T) {
+	t.Parallel()
+	names := identityHeaders(t)
+	if len(names) < 11 || !slices.Contains(names, "X-Vipps-Phone-Number") || !slices.Contains(names, "X-Vipps-Nin") {
+		t.Fatalf("the service answers with %q", names)
+	}
+	nginx := example(t, "nginx/nginx.conf")
+	set := regexp.MustCompile(`(?m)^\s*auth_request_set (\$\w+)\s+\$upstream_http_(\w+);`).FindAllStringSubmatch(nginx, -1)
+	var inNginx []string
+	for _, line := range set {
+		// The variable must be that of the header: one of another person's claim would pass for it.
+		name := http.CanonicalHeaderKey(strings.ReplaceAll(line[2], "_", "-"))
+		if regexp.MustCompile(`(?m)^\s*proxy_set_header ` + name + `\s+\` + line[1] + `;`).MatchString(nginx) {
+			inNginx = append(inNginx, name)
+		}
+	}
+	copied := regexp.MustCompile(`(?m)^\s*copy_headers ([^{\n]*)(?:\{([^}]*)\})?`).FindStringSubmatch(example(t, "caddy-forward-auth/Caddyfile"))
+	if copied == nil {
+		t.Fatal("examples/caddy-forward-auth has no copy_headers")
+	}
+	for file, listed := range map[string][]string{
+		"nginx/nginx.conf":             inNginx,
+		"traefik/dynamic.yaml":         parseTraefik(t, example(t, "traefik/dynamic.yaml")).HTTP.Middlewares["vipps"].ForwardAuth.AuthResponseHeaders,
+		"caddy-forward-auth/Caddyfile": strings.Fields(copied[1] + copied[2]),
+	} {
+		if slices.Sort(listed); !slices.Equal(listed, names) {
+			t.Errorf("examples/%s lists %q, and the service answers with %q", file, listed, names)
+		}
+	}
+}
+
+// identityHeaders are the names of every X-Vipps-… header that an answer can hold, with all scopes.
+func identityHeaders(t *testing.T) []string {
+	t.Helper()
+	scopes := []string{
+		vipps.ScopeName, vipps.ScopeEmail, vipps.ScopePhoneNumber, vipps.ScopeAddress, vipps.ScopeBirthDate, vipps.ScopeGender, vipps.ScopeNIN,
+		vipps.ScopeAccountNumbers, vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow, "profile", "phone",
+	}
+	client, err := vipps.New(vipps.Config{Issuer: "https://op.example/", ClientID: clientID, ClientSecret: clientSecret, Scopes: scopes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := session.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := forwardauth.New(forwardauth.Config{
+		Client: client, Keys: session.Keys{key}, Scopes: scopes, PublicURLs: []string{"https://app.example"}, TrustedProxies: []string{"loopback"},
+		// An anonymous answer holds every header too, empty.
+		WithoutSession: forwardauth.WithoutSessionAnonymous,
+		Headers:        []string{"default", "X-Vipps-Birthdate=birthdate", "X-Vipps-Address=address", "X-Vipps-Nin=nin"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/_vipps/authz/forward-auth", http.NoBody)
+	r.RemoteAddr = "127.0.0.1:1"
+	r.Header = http.Header{
+		"X-Forwarded-Method": {http.MethodGet}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"app.example"}, "X-Forwarded-Uri": {"/"},
+	}
+	w := httptest.NewRecorder()
+	engine.ForwardAuth().ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("the service answers with %d", w.Code)
+	}
+	var names []string
+	for name := range w.Header() {
+		if strings.HasPrefix(name, "X-Vipps-") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the programs that the integration tests start themselves: nginx, haproxy, apache2, redis-server, chromium, and
-# a C compiler for the race detector. Debian and its relatives only, as root or with sudo. What is there already is left
-# alone, and with nothing missing the script asks nobody for anything.
+# Installs the programs that the integration tests start themselves, nginx and chromium, a C compiler for the race
+# detector, and what the tests to come need: haproxy, apache2, redis-server. Debian and its relatives only, as root or
+# with sudo. What is there already is left alone, and with nothing missing the script asks nobody for anything.
 #
 # No service is started: while apt runs, a policy-rc.d forbids it, and is taken away afterwards whatever happens. The
 # services of packages installed here are disabled too, or they would start at the next boot.
@@ -10,9 +10,9 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # One line a program: the program, the package that has it, what needs it.
 needs="nginx nginx the_nginx_example
-haproxy haproxy the_HAProxy_example
-apache2 apache2 the_Apache_example
-redis-server redis-server the_session_stores
+haproxy haproxy HAProxy's_tests,_which_are_to_come
+apache2 apache2 Apache's_tests,_which_are_to_come
+redis-server redis-server the_tests_of_session_stores,_which_are_to_come
 chromium chromium the_pages_in_a_real_browser
 gcc gcc the_race_detector"
 

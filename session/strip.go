@@ -23,7 +23,7 @@ func StripCookies(h http.Header, own func(name string) bool) {
 	if !touched {
 		return
 	}
-	kept := make([]string, 0, len(lines))
+	var kept []string
 	for _, line := range lines {
 		if carries(line, own) {
 			line = stripLine(line, own)
@@ -55,7 +55,6 @@ func carries(line string, own func(string) bool) bool {
 // first in the end has no blanks before it that stood after a ';'.
 func stripLine(line string, own func(string) bool) string {
 	var out strings.Builder
-	out.Grow(len(line))
 	first, droppedFirst := true, false
 	for more := true; more; {
 		var pair string
@@ -68,6 +67,9 @@ func stripLine(line string, own func(string) bool) string {
 			pair = strings.TrimLeft(pair, " \t")
 		case !first:
 			out.WriteByte(';')
+		}
+		if first {
+			out.Grow(len(pair) + len(";") + len(line)) // often nothing is left, and nothing needed
 		}
 		first = false
 		out.WriteString(pair)

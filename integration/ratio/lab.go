@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -160,9 +161,9 @@ func (l *lab) logIn(addr string, n int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	login := "http://" + addr + "/_vipps/login?rd=/_done"
+	login := "http://" + addr + "/_vipps/login?rd=/page-"
 	browser := &http.Client{Jar: jar, Timeout: 20 * time.Second}
-	answer, err := browser.Get(login)
+	answer, err := browser.Get(login + "0")
 	if err != nil {
 		return nil, err
 	}
@@ -170,13 +171,15 @@ func (l *lab) logIn(addr string, n int) ([]string, error) {
 	site := &url.URL{Scheme: "http", Host: addr, Path: "/"}
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	var cookies []string
+	seen := map[string]bool{}
 	for len(cookies) < n {
-		if cookie := sessionCookie(jar.Cookies(site)); cookie != "" {
-			cookies = append(cookies, cookie)
-		} else {
-			return nil, errors.New("the login made no session")
+		cookie := sessionCookie(jar.Cookies(site))
+		if cookie == "" || seen[cookie] {
+			return nil, fmt.Errorf("no fresh session cookie after %d of them", len(cookies))
 		}
-		answer, err := browser.Get(login)
+		seen[cookie] = true
+		cookies = append(cookies, cookie)
+		answer, err := browser.Get(login + strconv.Itoa(len(cookies))) // another page each time: the same one thrice is a loop
 		if err != nil {
 			return nil, err
 		}
