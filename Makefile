@@ -72,7 +72,9 @@ fmt: $(BIN)/gofumpt ## format the Go files
 .PHONY: demo
 demo: ## the whole login on this machine, with nothing to configure
 	@echo "building the demo (the first time takes up to a minute)"
-	@$(GO) run ./cmd/vippsauth demo
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/vippsauth
+	@exec $(BIN)/vippsauth demo
 
 .PHONY: docker
 docker: ## build both images, vippsauth and vippsauth-caddy

@@ -167,6 +167,14 @@ func TestSec_C040_BadCallbacks(t *testing.T) {
 	}
 }
 
+// otherEnd is a text with another last character.
+func otherEnd(s string) string {
+	if strings.HasSuffix(s, "A") {
+		return s[:len(s)-1] + "B"
+	}
+	return s[:len(s)-1] + "A"
+}
+
 // The same callback twice makes one session and asks the provider once; fifty at a time as well.
 func TestSec_C041_CallbackReplay(t *testing.T) {
 	t.Parallel()

@@ -93,7 +93,7 @@ func (r *report) addErrors(err error) {
 		switch {
 		case !ok:
 			r.add(problem{source: "configuration", what: oneLine(e.Error())})
-		case ce.Setting == "issuer" && had("environment"), had(ce.Setting):
+		case ce.Setting == "issuer" && had("environment") && !r.isSet("issuer"), had(ce.Setting):
 		default:
 			p := problem{source: r.source(ce.Setting), setting: ce.Setting, what: oneLine(ce.Reason)}
 			if p.source == notSet {

@@ -75,7 +75,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	logEffective(logger, rep.values)
 	s := &service{log: logger, ops: newOps(), proxies: c.upstream != nil}
 	emu, closeAll, err := s.listen(ctx, c, rep.redirectURIs)
-	defer closeAll() //nolint:contextcheck // everything ends here, ctx included
+	defer closeAll()
 	if err != nil {
 		return err
 	}
