@@ -2,7 +2,6 @@ package forwardauth
 
 import (
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/vippsauth/vippsauth/session"
@@ -114,17 +113,4 @@ func visible(name string) string {
 		return string(runes[:40]) + "…"
 	}
 	return name
-}
-
-// opened is a session as requests need it: unsealed, with every header value ready. It is shared between
-// requests and never changes but for its verdict.
-type opened struct {
-	data   sessionData
-	until  int64      // Unix seconds: the sooner of expiry and idle end
-	values [][]string // one for each of the engine's header specs; for answers of ours only, see [Engine.identify]
-	phone  string
-
-	verdict atomic.Uint64 // policy version << 1 | allowed; 0 is none yet
-	checked atomic.Uint64 // State.revocations when it was last seen not to be revoked
-	renewal atomic.Int64  // Unix seconds of the last request that was sent to renew it
 }
