@@ -158,6 +158,8 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 	if err != nil {
 		if e.readsOn(st.clicked) {
 			e.logFailure(newReference(), s, codeOf(err, ""), err)
+			h.MissUntil = now.Add(min(e.cfg.SilentRetry, time.Minute))
+			e.remember(w, r, s, h, now)
 			e.readAnonymously(w, r, s, st.returnTo)
 			return
 		}

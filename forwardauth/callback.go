@@ -71,7 +71,7 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt has expired"))
 		return
 	}
-	if !e.state.use(state, now, expires) {
+	if !e.state.use(a.State, now, expires) {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeUsedState, ReturnTo: a.ReturnTo}, errors.New("the login attempt was used before"))
 		return
 	}
