@@ -207,7 +207,9 @@ func (b *pageBuilder) buildLoop() {
 		}
 	}
 	b.heading("loop.title")
-	b.say("loop.text")
+	if cause != "session-not-seen" { // where the provider has no part in it
+		b.say("loop.text")
+	}
 	b.say("loop." + cause + ".text")
 	b.login("button.retry", "brand")
 	b.operator("loop." + cause + ".operator")
