@@ -26,7 +26,7 @@ const (
 	attemptVersion  = 1
 	attemptTTL      = 30 * time.Minute
 	maxAttempts     = 5
-	maxAttemptBytes = 5000 // of their cookies together
+	maxAttemptBytes = 6500 // of their cookies together: with the session they fit the 8 KB that many a proxy reads
 	maxState        = 512
 	maxStateSealed  = maxState - stateIDLength - 1
 	maxStateReturn  = 180 // a longer return path stays in the cookie alone
@@ -166,6 +166,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 		e.fail(w, r, s, failure{code: codeOf(err, ""), returnTo: st.returnTo, err: err})
 		return
 	}
+	now = e.now() // what the provider's metadata took is not the person's time
 	pending.Started = now
 	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: st.confirm, Round: st.round}
 	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending); err != nil {

@@ -237,8 +237,8 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 	now := e.now()
 	h := e.hint(s, r.Header)
 	ask := a.Confirm || h.Logout != notLoggedOut || h.loggedOutSince(a.Pending.Started)
-	if !a.Clicked && h.loggedOutSince(a.Pending.Started) {
-		redirect(w, r, s.origin+pathLogin+"?rd="+escapeQuery(a.ReturnTo))
+	if !a.Clicked && (h.Logout == waitsForClick || h.loggedOutSince(a.Pending.Started)) {
+		redirect(w, r, s.origin+a.ReturnTo)
 		return
 	}
 	d := e.newSession(login, now)
@@ -253,7 +253,8 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		e.askPerson(w, r, s, a, d)
 		return
 	}
-	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked, now)
+	// On a site that is read anonymously the app may send people to the login page by itself: that is a round as well.
+	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked && e.cfg.WithoutSession != WithoutSessionAnonymous, now)
 }
 
 // readsOn reports whether a login that nobody asked for may fail without a word: the site can be read by anybody.
@@ -296,14 +297,13 @@ func (e *Engine) newSession(login *vipps.Login, now time.Time) *sessionData {
 // beginSession replaces whatever session the browser had by a fresh one and goes on to the page asked for. The
 // app's own cookies survive only if it is the same person's session that goes on.
 func (e *Engine) beginSession(w http.ResponseWriter, r *http.Request, s *site, d *sessionData, rd string, clicked bool, now time.Time) {
-	samePerson := e.retireSession(s, r.Header, d.Sub, now)
 	size, err := e.writeSession(w, r, s, d, now)
 	if err != nil {
 		e.logSessionTooBig(d, err)
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: causeTooBig}, err)
 		return
 	}
-	if !samePerson {
+	if samePerson := e.retireSession(s, r.Header, d.Sub, now); !samePerson {
 		e.expireAppCookies(w)
 	}
 	h := e.hint(s, r.Header)

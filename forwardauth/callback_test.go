@@ -117,8 +117,7 @@ func TestSec_C040_BadCallbacks(t *testing.T) {
 		"C040_Semicolon": func(q url.Values, _ *browser) string { return "code=a;state=" + q.Get("state") },
 		"C040_Nothing":   func(url.Values, *browser) string { return "" },
 		"A050_ChangedState": func(q url.Values, _ *browser) string {
-			s := q.Get("state")
-			return "code=" + q.Get("code") + "&state=" + s[:len(s)-1] + "_"
+			return "code=" + q.Get("code") + "&state=" + otherEnd(q.Get("state"))
 		},
 		"B030_ScriptInErrors": func(url.Values, *browser) string {
 			return "error=%3Csvg/onload=alert(1)%3E&state=x&error_description=%22%3E%3Cimg%20src=x%3E"

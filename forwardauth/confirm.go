@@ -69,8 +69,11 @@ func (e *Engine) findConfirmation(s *site, header http.Header, id string) (name 
 
 func (e *Engine) confirmPage(w http.ResponseWriter, r *http.Request, s *site, res result, token string) {
 	now := e.now()
-	_, c, ok := e.findConfirmation(s, r.Header, res.ID)
+	name, c, ok := e.findConfirmation(s, r.Header, res.ID)
 	if op, _ := e.session(s, r.Header, now); op != nil && (!ok || op.data.Sub == c.Session.Sub) {
+		if name != "" {
+			e.clearNamed(w, r, s, name)
+		}
 		e.loginDone(w, r, s, op, res.ReturnTo, now)
 		return
 	}

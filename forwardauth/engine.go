@@ -2,6 +2,7 @@ package forwardauth
 
 import (
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -228,6 +229,15 @@ func markedAnonymous(uri string) bool {
 	return strings.HasSuffix(uri, "?"+anonymousMark) || strings.HasSuffix(uri, "&"+anonymousMark)
 }
 
+// stripMark takes the mark out of a request that passes: the app never sees it.
+func stripMark(r *http.Request) {
+	for _, query := range [...]*string{&r.URL.RawQuery, &r.RequestURI} {
+		if rest, ok := strings.CutSuffix(*query, anonymousMark); ok {
+			*query = strings.TrimRight(rest, "?&")
+		}
+	}
+}
+
 // atLogoutPath sends a person who navigates to a logout path of the app to our logout page.
 func (e *Engine) atLogoutPath(s *site, o Original) (Decision, bool) {
 	path, _, _ := strings.Cut(o.URI, "?")
@@ -259,7 +269,7 @@ func (e *Engine) allowed(op *opened) bool {
 		return v&1 == 1
 	}
 	ok := e.policy.allows(op.data.Sub, op.phone)
-	if err := e.policy.fileError(); err != nil && e.limits.allow("allow file", e.now()) {
+	if err := e.policy.fileError(); err != nil && e.limits.allow("allow file", 1, e.now()) {
 		e.log.Error("a file of allow cannot be used: the list is as it last was", zap.Error(err))
 	}
 	v := (version + 1) << 1

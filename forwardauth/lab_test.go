@@ -169,17 +169,19 @@ func (l *lab) silent(mode string) {
 	}
 }
 
-// browser is a browser: it keeps cookies, says that it navigates, and takes redirects one at a time.
+// browser is a browser: it keeps cookies for as long as they say by the lab's clock, says that it navigates, and takes
+// redirects one at a time.
 type browser struct {
 	t       testing.TB
 	lab     *lab
 	cookies map[string]map[string]string // by host
+	ends    map[string]time.Time         // by host and name: Max-Age; none, until the browser is closed
 	deny    bool                         // refuses all cookies
 	trail   []string                     // of the last visit: each URL
 }
 
 func (l *lab) browser() *browser {
-	return &browser{t: l.t, lab: l, cookies: map[string]map[string]string{}}
+	return &browser{t: l.t, lab: l, cookies: map[string]map[string]string{}, ends: map[string]time.Time{}}
 }
 
 type answer struct {
@@ -204,7 +206,7 @@ func (b *browser) send(method, target string, header http.Header, body string) a
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	jar := b.cookies[r.URL.Host]
+	jar := b.jar(r.URL.Host)
 	for _, name := range sortedNames(jar) {
 		r.Header.Add("Cookie", name+"="+jar[name])
 	}
@@ -228,18 +230,36 @@ func (b *browser) store(host string, lines []string) {
 	if b.deny {
 		return
 	}
-	if b.cookies[host] == nil {
-		b.cookies[host] = map[string]string{}
-	}
+	jar := b.jar(host)
 	for _, line := range lines {
-		pair, attributes, _ := strings.Cut(line, ";")
-		name, value, _ := strings.Cut(pair, "=")
-		if strings.Contains(attributes, "Max-Age=0") {
-			delete(b.cookies[host], name)
-		} else {
-			b.cookies[host][name] = value
+		c, err := http.ParseSetCookie(line)
+		if err != nil {
+			b.t.Fatalf("Set-Cookie: %s: %v", line, err)
+		}
+		delete(b.ends, host+" "+c.Name)
+		jar[c.Name] = c.Value
+		switch {
+		case c.MaxAge < 0:
+			delete(jar, c.Name)
+		case c.MaxAge > 0:
+			b.ends[host+" "+c.Name] = b.lab.clock.now().Add(time.Duration(c.MaxAge) * time.Second)
 		}
 	}
+}
+
+// jar is what the browser still has of a host's cookies.
+func (b *browser) jar(host string) map[string]string {
+	jar := b.cookies[host]
+	if jar == nil {
+		jar = map[string]string{}
+		b.cookies[host] = jar
+	}
+	for name := range jar {
+		if end, ok := b.ends[host+" "+name]; ok && !b.lab.clock.now().Before(end) {
+			delete(jar, name)
+		}
+	}
+	return jar
 }
 
 func sortedNames(m map[string]string) []string {
@@ -320,27 +340,19 @@ func (b *browser) asked(n int) url.Values {
 	return nil
 }
 
-func (b *browser) cookie(name string) string {
-	u, err := url.Parse(b.lab.site.URL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return b.cookies[u.Host][name]
-}
+// own are the browser's cookies for the lab's site.
+func (b *browser) own() map[string]string { return b.jar(b.lab.site.Listener.Addr().String()) }
 
+func (b *browser) cookie(name string) string { return b.own()[name] }
+
+// setCookie puts a cookie without an end into the browser, or takes one out.
 func (b *browser) setCookie(name, value string) {
-	u, err := url.Parse(b.lab.site.URL)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if b.cookies[u.Host] == nil {
-		b.cookies[u.Host] = map[string]string{}
-	}
+	delete(b.ends, b.lab.site.Listener.Addr().String()+" "+name)
 	if value == "" {
-		delete(b.cookies[u.Host], name)
+		delete(b.own(), name)
 		return
 	}
-	b.cookies[u.Host][name] = value
+	b.own()[name] = value
 }
 
 // loggedIn is a browser in which this person has logged in.

@@ -72,8 +72,8 @@ func (e *Engine) nextLogin(w http.ResponseWriter, r *http.Request, s *site, st s
 		e.startLogin(w, r, s, st, h)
 	case e.cfg.WithoutSession == WithoutSessionPage:
 		e.loginPage(w, r, s, st.returnTo, false)
-	case e.cfg.WithoutSession == WithoutSessionAnonymous && !st.clicked:
-		redirect(w, r, s.origin+st.returnTo)
+	case e.readsOn(st.clicked):
+		e.readAnonymously(w, r, s, st.returnTo)
 	default:
 		st.confirm = e.cfg.ConfirmPerson == ConfirmAlways
 		e.startLogin(w, r, s, st, h)
@@ -100,6 +100,9 @@ func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, r
 	st := start{returnTo: rd, clicked: true, confirm: e.cfg.ConfirmPerson == ConfirmAlways}
 	if h.Logout != notLoggedOut {
 		h.Logout = clickedSince
+		if h.LoggedOutAt.After(now) { // by the clock of another replica
+			h.LoggedOutAt = now
+		}
 		st.confirm = e.cfg.ConfirmPerson != ConfirmNever
 	} else {
 		st.silent = e.cfg.Silent == SilentFirst && !h.missed(e.cfg.SilentRetry, now) && !e.state.silentOff(now)

@@ -120,22 +120,32 @@ func TestLogoutPaths(t *testing.T) {
 	}
 }
 
-// When another person logs in, the app's own cookies of the person before are expired; for the same person they stay.
+// When another person logs in, the app's own cookies of the person before are expired; for the same person, whose
+// session cookie still says so after the session's idle end, they stay. Once the browser has dropped that cookie nobody
+// can tell whose they were, and they go.
 func TestAppCookiesOfAnotherPerson(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func(c *forwardauth.Config) {
-		c.AppCookies, c.SessionTTL = []string{"PHPSESSID"}, time.Hour
+		c.AppCookies, c.SessionIdle, c.SessionTTL = []string{"PHPSESSID"}, time.Hour, 4*time.Hour
 	})
 	b := l.loggedIn(phoneAase)
 	b.setCookie("PHPSESSID", "hers")
 	l.clock.advance(2 * time.Hour)
-	if b.visit("/"); b.cookie("PHPSESSID") == "" {
-		t.Error("the same person's app session is gone after a login")
+	if a := b.visit("/"); b.passed("/_vipps/callback") == 0 || !strings.Contains(a.text, "name=Åse") || b.cookie("PHPSESSID") == "" {
+		t.Errorf("the same person's app session is gone after a login: %s", a.text)
 	}
 	l.clock.advance(2 * time.Hour)
 	l.as(phonePer)
 	if a := b.visit("/"); !strings.Contains(a.text, "name=Per") || b.cookie("PHPSESSID") != "" {
 		t.Errorf("%s; the app still has %q", a.text, b.cookie("PHPSESSID"))
+	}
+	b.setCookie("PHPSESSID", "his")
+	l.clock.advance(5 * time.Hour)
+	if b.cookie("vippsauth") != "" {
+		t.Fatal("the browser keeps a session cookie past its Max-Age")
+	}
+	if a := b.visit("/"); !strings.Contains(a.text, "name=Per") || b.cookie("PHPSESSID") != "" {
+		t.Errorf("without the cookie of the session before: %s; the app still has %q", a.text, b.cookie("PHPSESSID"))
 	}
 }
 

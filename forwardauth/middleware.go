@@ -52,6 +52,9 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 		}
 	}
 	session.StripCookies(r.Header, ownCookie)
+	if markedAnonymous(o.URI) {
+		stripMark(r)
+	}
 	if protected {
 		e.identify(r.Header, &d)
 	}

@@ -75,7 +75,7 @@ func (e *Engine) page(w http.ResponseWriter, r *http.Request, s *site, p page) {
 	if p.SiteName == "" && s != nil {
 		p.SiteName = s.host
 	}
-	if p.Reference == "" && p.Kind == pageError && e.limits.allow("page "+p.Code, e.now()) {
+	if p.Reference == "" && p.Kind == pageError && e.limits.allow("page "+p.Code, manyMessages, e.now()) {
 		p.Reference = newReference() // a reference is one that the log has
 		e.log.Info("request refused with a page", zap.String("reference", p.Reference), zap.String("code", p.Code), zap.Int("status", p.Status))
 	}
@@ -244,25 +244,31 @@ func (e *Engine) logSessionTooBig(d *sessionData, err error) {
 	e.log.Error("the session is too big for a cookie: list fewer headers", zap.String("largest_claim", claim), zap.Int("bytes", size), zap.Error(err))
 }
 
-// logLimiter lets a message with the same key through once a minute, and so many with different keys, so that nobody
-// fills the log from outside.
+// logLimiter lets so many messages of a kind through in a minute, so that nobody fills the log from outside. Kinds are
+// ours, and each has its own count, so that one doesn't silence another.
 type logLimiter struct {
 	mu    sync.Mutex
 	since time.Time
-	said  map[string]bool
+	said  map[string]int
 }
 
-const messagesAMinute = 30
+// manyMessages is the most a minute of what a client can bring about in many ways.
+const manyMessages = 20
 
-func (l *logLimiter) allow(key string, now time.Time) bool {
+func (l *logLimiter) allow(kind string, most int, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if age := now.Sub(l.since); l.said == nil || age >= time.Minute || age < 0 {
-		l.since, l.said = now, make(map[string]bool)
+		l.since, l.said = now, make(map[string]int)
 	}
-	if l.said[key] || len(l.said) >= messagesAMinute {
-		return false
-	}
-	l.said[key] = true
-	return true
+	l.said[kind]++
+	return l.said[kind] <= most
+}
+
+// allowOnce lets a message about one thing, such as a peer, through once a minute, and about so many of them.
+func (l *logLimiter) allowOnce(kind, about string, now time.Time) bool {
+	l.mu.Lock()
+	told := l.said[kind+" "+about] > 0 && now.Sub(l.since) < time.Minute
+	l.mu.Unlock()
+	return !told && l.allow(kind, manyMessages, now) && l.allow(kind+" "+about, 1, now)
 }

@@ -110,8 +110,12 @@ func (e *Engine) toResult(w http.ResponseWriter, r *http.Request, s *site, res r
 		res.ReturnTo = "/"
 	}
 	if err != nil {
-		res.Reference = newReference()
-		e.logFailure(res.Reference, s, failureCode(res), err)
+		code := failureCode(res)
+		// Anybody can send callbacks that are none.
+		if made := code != codeBadCallback && code != codeLostState; made || e.limits.allow("callback", manyMessages, e.now()) {
+			res.Reference = newReference()
+			e.logFailure(res.Reference, s, code, err)
+		}
 	}
 	res.Made = e.now()
 	sealed, err := s.results.Seal(res.append(nil))

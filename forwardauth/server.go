@@ -124,7 +124,7 @@ func (e *Engine) postOrGet(w http.ResponseWriter, r *http.Request, s *site, o Or
 func (e *Engine) misdirected(w http.ResponseWriter, r *http.Request, o Original) {
 	var reference string
 	e.metrics.refused("host")
-	if e.limits.allow("host "+clip(o.Host), e.now()) {
+	if e.limits.allowOnce("host", clip(o.Host), e.now()) {
 		reference = newReference()
 		e.log.Warn("request for a host that is no public_url", zap.String("reference", reference),
 			zap.String("host", clip(o.Host)), zap.String("cure", hostCure(clip(o.Host))))
@@ -176,7 +176,7 @@ func (e *Engine) authz(w http.ResponseWriter, r *http.Request, rest string) {
 	}
 	if hasPolicy && policy != defaultPolicy {
 		e.metrics.refused("policy")
-		if e.limits.allow("policy", e.now()) {
+		if e.limits.allow("policy", 1, e.now()) {
 			e.log.Error("unknown policy in an authz path", zap.String("policy", clip(policy)), zap.String("cure", "use "+defaultPolicy))
 		}
 		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "unknown_policy"})
@@ -188,7 +188,7 @@ func (e *Engine) authz(w http.ResponseWriter, r *http.Request, rest string) {
 func (e *Engine) untrusted(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused("peer")
 	peer := peerAddress(r.RemoteAddr)
-	if e.limits.allow("peer "+peer, e.now()) {
+	if e.limits.allowOnce("peer", peer, e.now()) {
 		cure := "add " + peer + " to trusted_proxies if it is your proxy"
 		if e.trust.peer(r.RemoteAddr) {
 			cure = "the peer is trusted, but " + headerProxySecret + " is missing or wrong"
@@ -214,14 +214,14 @@ func (e *Engine) judged(r *http.Request, read func(http.Header) (Original, error
 	o, err := read(r.Header)
 	if err != nil {
 		e.metrics.refused("forwarded_headers")
-		if e.limits.allow("forwarded", e.now()) {
+		if e.limits.allow("forwarded", 1, e.now()) {
 			e.log.Warn("request refused: forwarded headers are missing or malformed", zap.Error(err), zap.String("peer", peerAddress(r.RemoteAddr)))
 		}
 		return o, http.StatusUnauthorized
 	}
 	if name, ok := e.strip.hasAlias(r.Header); ok {
 		e.metrics.refused("header_alias")
-		if e.limits.allow("alias", e.now()) {
+		if e.limits.allow("alias", 1, e.now()) {
 			e.log.Warn("request refused: it carries an alias of an identity header", zap.String("header", clip(name)))
 		}
 		return o, http.StatusForbidden
@@ -274,6 +274,10 @@ func (e *Engine) challenge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d := e.Decide(o)
+	if d.Authenticated() && e.renewalDue(d.opened, e.now()) && classify(o) == kindNavigation {
+		// auth-request has just refused it for that, and counts how often.
+		d = Decision{Verdict: Login, Location: d.site.loginURL(o, false), kind: kindNavigation, site: d.site}
+	}
 	if d.Verdict == Allow {
 		e.page(w, r, d.site, page{Kind: pageAlready, Status: http.StatusForbidden, ReturnTo: returnToFromURI(o.Prefix + o.URI)})
 		return
