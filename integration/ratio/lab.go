@@ -209,9 +209,14 @@ func (l *lab) page(addr, cookie string) []byte {
 	return []byte("GET /orders?page=2 HTTP/1.1\r\nHost: " + addr + "\r\nX-Ratio-Addr: " + addr + "\r\n" + browserHeaders(cookie))
 }
 
+// browserHeaders are those of a navigation as Chromium sends them.
 func browserHeaders(cookie string) string {
-	return "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r\nAccept: text/html\r\nAccept-Language: nb-NO\r\n" +
-		"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Site: same-origin\r\nCookie: " + cookie + "\r\n\r\n"
+	return "Cache-Control: max-age=0\r\n" +
+		"Sec-Ch-Ua: \"Chromium\";v=\"156\", \"Not)A;Brand\";v=\"8\"\r\nSec-Ch-Ua-Mobile: ?0\r\nSec-Ch-Ua-Platform: \"Linux\"\r\n" +
+		"Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36\r\n" +
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n" +
+		"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n" +
+		"Referer: http://localhost/\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: nb-NO,nb;q=0.9,en;q=0.8\r\nCookie: " + cookie + "\r\n\r\n"
 }
 
 // idle prints what the service needs when nobody asks.
