@@ -5,6 +5,7 @@
 # Both are one static binary in an empty image, run by a user without a name, and need no writable root file system.
 
 FROM golang:1.26-bookworm AS source
+ENV GOCACHE=/go/build-cache
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
@@ -14,11 +15,11 @@ RUN mkdir -p /out/data /out/config /out/keys /out/tmp && chmod 1777 /out/tmp
 
 FROM source AS build-vippsauth
 ARG VERSION=dev
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build-cache \
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION} -X main.defaultListen=:4190 -X main.defaultOpsListen=:4191" -o /out/vippsauth ./cmd/vippsauth
 
 FROM source AS build-caddy
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build-cache \
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/caddy ./cmd/caddy
 
 FROM scratch AS base
