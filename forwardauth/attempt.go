@@ -17,9 +17,9 @@ import (
 
 // Names of our cookies, without the __Host- prefix that they carry on https.
 const (
-	cookieName  = "vippsauth"
-	hintName    = cookieName + "-hint"
-	attemptName = cookieName + "-login-"
+	cookieName = "vippsauth"
+	hintSuffix = "-hint"
+	attemptMid = "-login-"
 )
 
 const (
@@ -190,13 +190,15 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 
 // attemptJar is the cookie of the attempt with this state id.
 func attemptJar(s *site, id string, now time.Time) session.Jar {
-	return namedJar(s, attemptName+timePrefix(now)+id[:attemptIDLength])
+	return namedJar(s, s.attemptName()+timePrefix(now)+id[:attemptIDLength])
 }
 
 func timePrefix(t time.Time) string {
 	text := strconv.FormatInt(max(0, t.Unix()), 36)
 	return strings.Repeat("0", max(0, attemptTimeLen-len(text))) + text
 }
+
+func (s *site) attemptName() string { return s.cookie + attemptMid }
 
 func namedJar(s *site, name string) session.Jar { return session.Jar{Name: name, Secure: s.secure} }
 
@@ -242,9 +244,9 @@ func (e *Engine) clearAttempts(w http.ResponseWriter, r *http.Request, s *site) 
 
 // attemptCookies returns the names, without prefix, of the attempts that the browser sent.
 func attemptCookies(s *site, h http.Header) []string {
-	prefix := attemptName
+	prefix := s.attemptName()
 	if s.secure {
-		prefix = hostPrefix + attemptName
+		prefix = hostPrefix + prefix
 	}
 	var names []string
 	for _, line := range h["Cookie"] {
@@ -267,7 +269,7 @@ const hostPrefix = "__Host-"
 // findAttempt returns the name and the value of the cookie of the attempt with this state id.
 func findAttempt(s *site, h http.Header, id string) (name, value string, ok bool) {
 	for _, name := range attemptCookies(s, h) {
-		if len(name) == len(attemptName)+attemptTimeLen+attemptIDLength && strings.HasSuffix(name, id[:attemptIDLength]) {
+		if len(name) == len(s.attemptName())+attemptTimeLen+attemptIDLength && strings.HasSuffix(name, id[:attemptIDLength]) {
 			jar := namedJar(s, name)
 			if value, found := jar.Get(h); found == session.One {
 				return name, value, true

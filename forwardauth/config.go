@@ -219,9 +219,8 @@ func (c *Config) parseSites() ([]*site, []error) {
 		case err != nil:
 			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf("entry %d: %v", i+1, err)})
 			continue
-		case seen[hostName(host)]:
-			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf(
-				"entry %d: its host name is listed twice; cookies are not kept apart by ports, so each site needs a host name of its own", i+1)})
+		case seen["host "+host]:
+			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf("entry %d: its host is listed twice", i+1)})
 			continue
 		case c.Emulator && !loopback:
 			errs = append(errs, &vipps.ConfigError{
@@ -230,18 +229,28 @@ func (c *Config) parseSites() ([]*site, []error) {
 			})
 			continue
 		}
-		seen[hostName(host)] = true
-		sites = append(sites, &site{origin: origin, host: host, secure: strings.HasPrefix(origin, "https://"), redirectURI: origin + pathCallback})
+		seen["host "+host] = true
+		name, port := splitPort(host, origin)
+		cookie := cookieName
+		if seen[name] { // cookies are not kept apart by ports: the second site of a host name has its port in their names
+			cookie += "-" + port
+		}
+		seen[name] = true
+		sites = append(sites, &site{origin: origin, host: host, secure: strings.HasPrefix(origin, "https://"), redirectURI: origin + pathCallback, cookie: cookie})
 	}
 	return sites, errs
 }
 
-// hostName is a host without its port.
-func hostName(host string) string {
-	if end, ok := nameEnd(host); ok {
-		return host[:end]
+// splitPort returns the name and the port of a public URL's host.
+func splitPort(host, origin string) (name, port string) {
+	name, port = host, "443"
+	if strings.HasPrefix(origin, "http://") {
+		port = "80"
 	}
-	return host
+	if end, ok := nameEnd(host); ok && end < len(host) {
+		name, port = host[:end], host[end+1:]
+	}
+	return name, port
 }
 
 func hasControl(s string) bool {

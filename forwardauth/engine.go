@@ -55,6 +55,7 @@ type site struct {
 	host        string
 	secure      bool
 	redirectURI string
+	cookie      string // the session cookie's name without prefix; the others' names begin with it
 
 	sessions *session.Box
 	pending  *session.Box // login attempts
@@ -122,8 +123,8 @@ func (s *site) scheme() string {
 // sealSite derives the boxes of a site. The purpose keeps what they seal apart; issuer, client and site keep
 // two configurations with the same key apart.
 func (e *Engine) sealSite(s *site) error {
-	s.jar = session.Jar{Name: cookieName, Secure: s.secure, MaxChunks: 5}
-	s.hintJar = session.Jar{Name: hintName, Secure: s.secure, MaxChunks: 1}
+	s.jar = session.Jar{Name: s.cookie, Secure: s.secure, MaxChunks: 5}
+	s.hintJar = session.Jar{Name: s.cookie + hintSuffix, Secure: s.secure, MaxChunks: 1}
 	for purpose, box := range map[string]**session.Box{
 		"session": &s.sessions, "login": &s.pending, "confirm": &s.confirms, "hint": &s.hints, "state": &s.states, "result": &s.results,
 	} {

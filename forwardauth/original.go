@@ -269,8 +269,10 @@ func acceptsHTML(values []string) bool {
 
 // sameOriginPost reports whether a form on our own pages sent r, by
 // Sec-Fetch-Site where the browser sends it, else by Origin, else by Referer.
-// A request with none of the three is not ours. origin is in the form of a
-// browser's: lower case, no default port.
+// A request with none of the three comes from no browser that would send a form
+// of another site with our cookies, which are SameSite=Lax: it passes, as in
+// http.CrossOriginProtection. origin is in the form of a browser's: lower case,
+// no default port.
 func sameOriginPost(r *http.Request, origin string) bool {
 	if sites := r.Header["Sec-Fetch-Site"]; len(sites) > 0 {
 		return len(sites) == 1 && sites[0] == "same-origin"
@@ -279,6 +281,9 @@ func sameOriginPost(r *http.Request, origin string) bool {
 		return len(origins) == 1 && origin != "" && origins[0] == origin
 	}
 	referers := r.Header["Referer"]
+	if len(referers) == 0 {
+		return true
+	}
 	if len(referers) != 1 || origin == "" {
 		return false
 	}

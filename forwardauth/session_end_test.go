@@ -246,3 +246,39 @@ func TestSomeoneElseEndsTheSessionAtOnce(t *testing.T) {
 		t.Errorf("%d to %s, the session still opens: %t", a.StatusCode, a.Header.Get("Location"), l.opens(value))
 	}
 }
+
+// Two sites on one host name share the browser's cookies, which know no ports: each reads its own only, and a cookie of
+// one carried to the other is nobody's.
+func TestSitesOnOneHostName(t *testing.T) {
+	t.Parallel()
+	var second string
+	l := newLab(t, func(c *forwardauth.Config) {
+		second = "127.0.0.1:1"
+		c.PublicURLs = append(c.PublicURLs, "http://"+second)
+	})
+	b := l.loggedIn(phoneAase)
+	value := b.cookie("vippsauth")
+	for _, cookie := range []string{"vippsauth=" + value, "vippsauth-1=" + value} {
+		h := l.judged("/")
+		h.Set("X-Forwarded-Host", second)
+		h.Set("Cookie", cookie)
+		if a := l.browser().send("GET", "/_vipps/authz/forward-auth", h, ""); a.StatusCode != http.StatusFound || a.Header.Get("X-Vipps-Sub") != "" {
+			t.Errorf("the second site with %.14s…: %d", cookie, a.StatusCode)
+		}
+	}
+	h := navigation()
+	h.Set("X-Forwarded-Host", second)
+	h.Set("X-Forwarded-Proto", "http")
+	a := b.send("GET", "/_vipps/login?rd=/", h, "")
+	if a.StatusCode != http.StatusFound || b.cookie("vippsauth") != value {
+		t.Fatalf("a login at the second site: %d", a.StatusCode)
+	}
+	for _, line := range a.Header["Set-Cookie"] {
+		if !strings.HasPrefix(line, "vippsauth-1-") {
+			t.Errorf("the second site sets %s", line)
+		}
+	}
+	if a := b.visit("/"); a.StatusCode != http.StatusOK || len(b.trail) != 1 {
+		t.Errorf("the first site after that: %d %v", a.StatusCode, b.trail)
+	}
+}
