@@ -59,7 +59,11 @@ func TestSec_D15_Reload(t *testing.T) {
 		})
 	}
 	for n := range 20 {
+		before := answered.Load()
 		load(n + 1)
+		for deadline := time.Now().Add(10 * time.Second); answered.Load() == before && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond) // each configuration answers somebody before the next one comes
+		}
 	}
 	close(stop)
 	asking.Wait()
