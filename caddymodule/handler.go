@@ -15,7 +15,6 @@ import (
 const (
 	ownPrefix    = "/_vipps/"
 	callbackPath = ownPrefix + "callback"
-	headerAuth   = "X-Vipps-Auth"
 )
 
 func init() {
@@ -197,9 +196,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return started.engine.Serve(w, r, o, protected, func(w http.ResponseWriter, r *http.Request, d forwardauth.Decision) error {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 			repl.Map(placeholders(d))
-		}
-		if !protected {
-			r.Header[headerAuth] = []string{"anonymous"}
 		}
 		return next.ServeHTTP(w, r)
 	})

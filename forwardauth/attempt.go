@@ -139,8 +139,12 @@ type start struct {
 	returnTo string
 	silent   bool
 	clicked  bool
-	confirm  bool
 	round    int64
+}
+
+// confirms reports whether a page asks who continues, given that somebody logged out before or another is logged in.
+func (e *Engine) confirms(another bool) bool {
+	return e.cfg.ConfirmPerson == ConfirmAlways || another && e.cfg.ConfirmPerson == ConfirmAfterLogout
 }
 
 // startLogin makes the attempt's cookie and sends the browser to the provider.
@@ -168,7 +172,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 	}
 	now = e.now() // what the provider's metadata took is not the person's time
 	pending.Started = now
-	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: st.confirm, Round: st.round}
+	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: e.confirms(h.Logout != notLoggedOut), Round: st.round}
 	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending); err != nil {
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return

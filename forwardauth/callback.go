@@ -149,7 +149,7 @@ func providersOwn(ve *vipps.Error, answered string) bool {
 // silentMissed goes on after a miss: the full login at once for a person who clicked, otherwise what
 // without_session says.
 func (e *Engine) silentMissed(w http.ResponseWriter, r *http.Request, s *site, a *attempt) {
-	res := result{ReturnTo: a.ReturnTo, Round: a.Round, Clicked: a.Clicked, Confirm: a.Confirm}
+	res := result{ReturnTo: a.ReturnTo, Round: a.Round, Clicked: a.Clicked}
 	switch {
 	case a.Clicked || e.cfg.WithoutSession == WithoutSessionLogin:
 		res.Kind = resultFull
@@ -236,7 +236,7 @@ func sent(jar *session.Jar, h http.Header) bool {
 func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *site, a *attempt, login *vipps.Login) {
 	now := e.now()
 	h := e.hint(s, r.Header)
-	ask := a.Confirm || h.Logout != notLoggedOut || h.loggedOutSince(a.Pending.Started)
+	another := h.Logout != notLoggedOut || h.loggedOutSince(a.Pending.Started)
 	if !a.Clicked && (h.Logout == waitsForClick || h.loggedOutSince(a.Pending.Started)) {
 		redirect(w, r, s.origin+a.ReturnTo)
 		return
@@ -247,9 +247,9 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 			redirect(w, r, s.origin+a.ReturnTo)
 			return
 		}
-		ask = true
+		another = true
 	}
-	if ask && (a.Confirm || e.cfg.ConfirmPerson != ConfirmNever) {
+	if a.Confirm || e.confirms(another) {
 		e.askPerson(w, r, s, a, d)
 		return
 	}

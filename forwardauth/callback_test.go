@@ -16,19 +16,7 @@ import (
 // begin sends a browser as far as the provider and returns the callback that the provider answers with.
 func (b *browser) begin(path string) (callback string) {
 	b.t.Helper()
-	a := b.send("GET", path, navigation(), "")
-	for range 5 {
-		location, err := a.Request.URL.Parse(a.Header.Get("Location"))
-		if err != nil || a.Header.Get("Location") == "" {
-			b.t.Fatalf("%s: %d %v", a.Request.URL, a.StatusCode, err)
-		}
-		if location.Path == "/_vipps/callback" {
-			return location.String()
-		}
-		a = b.send("GET", location.String(), navigation(), "")
-	}
-	b.t.Fatal("no callback came")
-	return ""
+	return b.onTheWay(b.send("GET", path, navigation(), ""))
 }
 
 // A browser that restores several tabs sends each of them through a login of its own. All of them finish.

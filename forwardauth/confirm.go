@@ -124,7 +124,7 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 		h := e.hint(s, r.Header)
 		h.Logout, h.LoggedOutAt = waitsForClick, now
 		e.remember(w, r, s, h, now)
-		redirect(w, r, s.origin+pathLogin+"?rd="+escapeQuery(rd))
+		redirect(w, r, s.loginFor(rd))
 		return
 	}
 	d := c.Session

@@ -45,7 +45,6 @@ type Decision struct {
 	kind   requestKind
 	site   *site
 	opened *opened
-	renew  bool
 }
 
 // Authenticated reports whether the request passes with a person's identity.

@@ -187,10 +187,8 @@ func (e *Engine) Decide(o Original) Decision {
 	if !e.allowed(op) {
 		return Decision{Verdict: Forbid, kind: classify(o), site: s, opened: op}
 	}
-	if e.renewalDue(op, now) {
-		if kind := classify(o); kind == kindNavigation && op.askRenewal(now) {
-			return Decision{Verdict: Login, Location: s.loginURL(o, false), kind: kind, site: s, renew: true}
-		}
+	if e.renewalDue(op, now) && classify(o) == kindNavigation && op.askRenewal(now) {
+		return s.renewal(o)
 	}
 	return Decision{Verdict: Allow, site: s, opened: op}
 }
@@ -211,7 +209,7 @@ func (e *Engine) withoutSession(s *site, o Original, now time.Time) Decision {
 	kind := classify(o)
 	d := Decision{Verdict: Login, kind: kind, site: s}
 	if e.cfg.WithoutSession == WithoutSessionAnonymous {
-		if kind != kindNavigation || o.Header["Sec-Fetch-Mode"] == nil || markedAnonymous(o.URI) || !e.silentMayTry(s, o.Header, now) {
+		if kind != kindNavigation || o.Header["Sec-Fetch-Mode"] == nil || markedAnonymous(o.URI) || !e.silentDue(e.hint(s, o.Header), now) {
 			return Decision{Verdict: Allow, kind: kind, site: s}
 		}
 		d.Location = s.loginURL(o, true)
@@ -256,12 +254,15 @@ func (e *Engine) atLogoutPath(s *site, o Original) (Decision, bool) {
 // that no cookie has to travel through a sub-request and a redirect replayed from a cache does no harm. auto
 // marks a redirect that nobody asked for, on a site that may be read anonymously.
 func (s *site) loginURL(o Original, auto bool) string {
-	location := s.origin + pathLogin + "?rd=" + url.QueryEscape(returnToFromURI(o.Prefix+o.URI))
+	location := s.loginFor(returnToFromURI(o.Prefix + o.URI))
 	if auto {
 		location += "&auto=1"
 	}
 	return location
 }
+
+// loginFor is where a login starts that comes back to this page.
+func (s *site) loginFor(rd string) string { return s.origin + pathLogin + "?rd=" + url.QueryEscape(rd) }
 
 // allowed asks the policy, once for each version of it.
 func (e *Engine) allowed(op *opened) bool {
@@ -279,6 +280,11 @@ func (e *Engine) allowed(op *opened) bool {
 	}
 	op.verdict.Store(v)
 	return ok
+}
+
+// renewal sends a navigation by way of the login page, which renews its session.
+func (s *site) renewal(o Original) Decision {
+	return Decision{Verdict: Login, Location: s.loginURL(o, false), kind: kindNavigation, site: s}
 }
 
 // askRenewal reports whether a request may be sent to renew the session: once a minute, or a browser that doesn't keep

@@ -215,11 +215,7 @@ func (h *hint) rounds(why noSession, now time.Time) int {
 	return rounds
 }
 
-// silentMayTry reports whether a silent attempt is due in this browser.
-func (e *Engine) silentMayTry(s *site, header http.Header, now time.Time) bool {
-	if e.cfg.Silent != SilentFirst || e.state.silentOff(now) {
-		return false
-	}
-	h := e.hint(s, header)
-	return h.Logout == notLoggedOut && !h.missed(e.cfg.SilentRetry, now)
+// silentDue reports whether a silent attempt is due in a browser that remembers this.
+func (e *Engine) silentDue(h hint, now time.Time) bool {
+	return e.cfg.Silent == SilentFirst && h.Logout == notLoggedOut && !h.missed(e.cfg.SilentRetry, now) && !e.state.silentOff(now)
 }

@@ -59,23 +59,19 @@ func (e *Engine) askedFor(query url.Values) bool {
 
 // nextLogin does what comes next for a person without a session who did not click just now.
 func (e *Engine) nextLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint, now time.Time) {
-	missed := h.missed(e.cfg.SilentRetry, now)
 	switch {
 	case h.Logout == waitsForClick:
 		e.loginPage(w, r, s, st.returnTo, true)
 	case h.Logout == clickedSince:
-		st.confirm = e.cfg.ConfirmPerson != ConfirmNever
 		e.startLogin(w, r, s, st, h)
-	case e.cfg.Silent == SilentFirst && !missed && !e.state.silentOff(now):
+	case e.silentDue(h, now):
 		st.silent = true
-		st.confirm = e.cfg.ConfirmPerson == ConfirmAlways
 		e.startLogin(w, r, s, st, h)
 	case e.cfg.WithoutSession == WithoutSessionPage:
 		e.loginPage(w, r, s, st.returnTo, false)
 	case e.readsOn(st.clicked):
 		e.readAnonymously(w, r, s, st.returnTo)
 	default:
-		st.confirm = e.cfg.ConfirmPerson == ConfirmAlways
 		e.startLogin(w, r, s, st, h)
 	}
 }
@@ -97,15 +93,12 @@ func (e *Engine) loginClicked(w http.ResponseWriter, r *http.Request, s *site) {
 // clickedLogin starts a login for a person who clicked: silent first only where nothing is remembered against
 // it, and with the full login to follow.
 func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, rd string, h hint, now time.Time) {
-	st := start{returnTo: rd, clicked: true, confirm: e.cfg.ConfirmPerson == ConfirmAlways}
+	st := start{returnTo: rd, clicked: true, silent: e.silentDue(h, now)}
 	if h.Logout != notLoggedOut {
 		h.Logout = clickedSince
 		if h.LoggedOutAt.After(now) { // by the clock of another replica
 			h.LoggedOutAt = now
 		}
-		st.confirm = e.cfg.ConfirmPerson != ConfirmNever
-	} else {
-		st.silent = e.cfg.Silent == SilentFirst && !h.missed(e.cfg.SilentRetry, now) && !e.state.silentOff(now)
 	}
 	h.Successes, h.FirstSuccess, h.foreign = 0, time.Time{}, nil
 	e.startLogin(w, r, s, st, h)

@@ -49,7 +49,7 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 	h = hint{Logout: waitsForClick, LoggedOutAt: now, MissUntil: h.MissUntil}
 	rd, asked := form["rd"]
 	if form.Get("then") == "login" {
-		e.clickedLogin(w, withoutCookies(r, s), s, returnTo(form), h, now)
+		e.clickedLogin(w, r, s, returnTo(form), h, now)
 		return
 	}
 	e.remember(w, r, s, h, now)
@@ -77,13 +77,6 @@ func (e *Engine) endSessions(s *site, header http.Header, now time.Time) {
 			e.metrics.logouts.Inc()
 		}
 	}
-}
-
-// withoutCookies is r as it will be without the session that was just ended; the attempts stay to be pruned.
-func withoutCookies(r *http.Request, s *site) *http.Request {
-	clone := r.Clone(r.Context())
-	session.StripCookies(clone.Header, func(name string) bool { return s.jar.Owns(name) })
-	return clone
 }
 
 // expireAppCookies ends the app's own session, so that it never outlives the person.

@@ -50,15 +50,11 @@ func loadPageMessages(files fs.FS) (map[string]pageMessages, error) {
 	return all, nil
 }
 
-// pickLanguage chooses a language of the catalogue: the first of the browser's Accept-Language that we have
+// pickPageLanguage chooses a language of the catalogue: the first of the browser's Accept-Language that we have
 // (RFC 9110 section 12.5.4), then the market's, then English. A language that we lack never counts as a near
 // relative: a Dane who also reads English gets English and not Norwegian, although matchers by language distance
 // would say otherwise. The header is the client's: beyond 512 bytes it isn't read, and one that doesn't parse
 // counts as none.
-func pickLanguage(acceptLanguage, market string) string {
-	return pickPageLanguage(pageAssets().messages, acceptLanguage, market)
-}
-
 func pickPageLanguage(have map[string]pageMessages, acceptLanguage, market string) string {
 	const readAtMost = 512
 	if len(acceptLanguage) > readAtMost {

@@ -55,9 +55,7 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 	if markedAnonymous(o.URI) {
 		stripMark(r)
 	}
-	if protected {
-		e.identify(r.Header, &d)
-	}
+	e.identify(r.Header, &d)
 	return next(w, r, d)
 }
 

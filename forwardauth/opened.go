@@ -9,7 +9,7 @@ import (
 )
 
 // opened is a session as requests need it: unsealed, with every header value ready. It is shared between
-// requests and never changes but for its verdict.
+// requests; only what is atomic in it changes.
 type opened struct {
 	data   sessionData
 	until  int64      // Unix seconds: the sooner of expiry and idle end

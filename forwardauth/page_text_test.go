@@ -180,8 +180,8 @@ func TestPagePickLanguage(t *testing.T) {
 		{strings.Repeat("a", 600), "NO", "nb"},
 	}
 	for _, test := range tests {
-		if got := pickLanguage(test.accept, test.market); got != test.want {
-			t.Errorf("pickLanguage(%.40q, %q) = %q, want %q", test.accept, test.market, got, test.want)
+		if got := pickPageLanguage(pageAssets().messages, test.accept, test.market); got != test.want {
+			t.Errorf("pickPageLanguage(%.40q, %q) = %q, want %q", test.accept, test.market, got, test.want)
 		}
 	}
 	more := map[string]pageMessages{"en": {"a": "b"}, "nb": {"a": "b"}, "nn": {"a": "b"}, "da": {"a": "b"}}

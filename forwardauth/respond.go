@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,20 +30,18 @@ func neverCache(h http.Header) {
 	h["Vary"] = varyValue
 }
 
-// redirect goes on with a GET: 302 in answer to a GET, 303 to anything else, never with a body to replay.
+// redirect goes on with a GET: 302 in answer to a GET, 303 to anything else and from the callback, never with a body to
+// replay.
 func redirect(w http.ResponseWriter, r *http.Request, location string) {
 	h := w.Header()
 	neverCache(h)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Location", location)
-	status := http.StatusSeeOther
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		status = http.StatusFound
+	if get := r.Method == http.MethodGet || r.Method == http.MethodHead; get && r.URL.Path != pathCallback {
+		w.WriteHeader(http.StatusFound)
+		return
 	}
-	if strings.HasPrefix(r.URL.Path, pathCallback) {
-		status = http.StatusSeeOther
-	}
-	w.WriteHeader(status)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // errorAnswer is the body of every refusal in JSON.
@@ -147,11 +144,10 @@ func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, jud
 
 // loginFrom is where a login starts that comes back to the page that sent a request, if that is one of the site's.
 func (s *site) loginFrom(judged http.Header) string {
-	login := s.origin + pathLogin
 	if rd := refererPath(judged.Get("Referer"), s.origin); rd != "" {
-		login += "?rd=" + escapeQuery(rd)
+		return s.loginFor(rd)
 	}
-	return login
+	return s.origin + pathLogin
 }
 
 // loginRequired answers a request that is no navigation: 401 with where a login would start, and nothing set.
@@ -213,8 +209,6 @@ func (e *Engine) tooLargeOrBad(w http.ResponseWriter, r *http.Request, s *site, 
 	}
 	e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeBadForm})
 }
-
-func escapeQuery(path string) string { return url.QueryEscape(path) }
 
 const referenceAlphabet = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 

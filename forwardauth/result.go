@@ -67,7 +67,6 @@ type result struct {
 	Round      int64
 	RetryAfter int64 // seconds
 	Clicked    bool
-	Confirm    bool
 	Made       time.Time
 }
 
@@ -80,7 +79,6 @@ func (res *result) append(b []byte) []byte {
 	b = session.AppendInt(b, res.Round)
 	b = session.AppendInt(b, res.RetryAfter)
 	b = session.AppendBool(b, res.Clicked)
-	b = session.AppendBool(b, res.Confirm)
 	return session.AppendTime(b, res.Made)
 }
 
@@ -98,7 +96,6 @@ func (res *result) read(payload []byte) error {
 	res.Round = r.Int()
 	res.RetryAfter = r.Int()
 	res.Clicked = r.Bool()
-	res.Confirm = r.Bool()
 	res.Made = r.Time()
 	return r.Done()
 }
@@ -190,7 +187,7 @@ func (e *Engine) goOn(w http.ResponseWriter, r *http.Request, s *site, res resul
 		return
 	}
 	h := e.hint(s, r.Header)
-	st := start{returnTo: res.ReturnTo, clicked: res.Clicked, confirm: res.Confirm, round: res.Round}
+	st := start{returnTo: res.ReturnTo, clicked: res.Clicked, round: res.Round}
 	switch {
 	case h.Logout == waitsForClick || res.Kind == resultLogin:
 		e.loginPage(w, r, s, res.ReturnTo, h.Logout == waitsForClick)

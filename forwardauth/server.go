@@ -47,7 +47,7 @@ func (e *Engine) browserRequest(r *http.Request) Original {
 	if r.TLS == nil {
 		o.Scheme = "http"
 	}
-	if !e.trusted(r) {
+	if !e.Trusts(r) {
 		return o
 	}
 	if hosts := r.Header["X-Forwarded-Host"]; len(hosts) == 1 {
@@ -64,8 +64,9 @@ func (e *Engine) browserRequest(r *http.Request) Original {
 	return o
 }
 
-// trusted reports whether the peer is a proxy whose forwarded headers count.
-func (e *Engine) trusted(r *http.Request) bool {
+// Trusts reports whether r comes straight from one of the trusted proxies, with their secret where there is one, so that
+// its forwarded headers count. It must be asked before [Engine.Protect], which takes the secret away.
+func (e *Engine) Trusts(r *http.Request) bool {
 	if !e.trust.peer(r.RemoteAddr) {
 		return false
 	}
@@ -158,7 +159,7 @@ func clip(s string) string {
 // authz answers what proxies ask. It reads the policy from the path and nothing from the query.
 func (e *Engine) authz(w http.ResponseWriter, r *http.Request, rest string) {
 	dialect, policy, hasPolicy := strings.Cut(rest, "/")
-	if !e.trusted(r) {
+	if !e.Trusts(r) {
 		e.untrusted(w, r)
 		return
 	}
@@ -275,8 +276,7 @@ func (e *Engine) challenge(w http.ResponseWriter, r *http.Request) {
 	}
 	d := e.Decide(o)
 	if d.Authenticated() && e.renewalDue(d.opened, e.now()) && classify(o) == kindNavigation {
-		// auth-request has just refused it for that, and counts how often.
-		d = Decision{Verdict: Login, Location: d.site.loginURL(o, false), kind: kindNavigation, site: d.site}
+		d = d.site.renewal(o) // auth-request has just refused it for that, and counts how often
 	}
 	if d.Verdict == Allow {
 		e.page(w, r, d.site, page{Kind: pageAlready, Status: http.StatusForbidden, ReturnTo: returnToFromURI(o.Prefix + o.URI)})

@@ -19,7 +19,7 @@ import (
 func (s *service) mainHandler(c *config) http.Handler {
 	switch {
 	case c.upstream != nil:
-		return c.forwardedFor(s.engine.Protect(newSidecar(c, s.log, s.engine.AppUnavailable)))
+		return forwardedFor(s.engine.Trusts, s.engine.Protect(newSidecar(c, s.log, s.engine.AppUnavailable)))
 	case s.authz != nil:
 		return withoutAuthz(s.engine.ForwardAuth())
 	default:
