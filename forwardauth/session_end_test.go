@@ -282,3 +282,17 @@ func TestSitesOnOneHostName(t *testing.T) {
 		t.Errorf("the first site after that: %d %v", a.StatusCode, b.trail)
 	}
 }
+
+// The login after a logout asks who continues even if what the browser remembers of the logout is lost on the way:
+// another tab's answer may overwrite it.
+func TestLoginAfterLogoutAsksWithoutTheHint(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	b := l.loggedIn(phoneAase)
+	b.post("/_vipps/logout", nil)
+	callback := b.onTheWay(b.post("/_vipps/login", nil))
+	b.setCookie("vippsauth-hint", "")
+	if a := b.visit(callback); b.cookie("vippsauth") != "" || !strings.Contains(a.text, `name="choice" value="continue"`) {
+		t.Errorf("nobody is asked: %d %s", a.StatusCode, a.text)
+	}
+}
