@@ -31,6 +31,8 @@ type Original struct {
 	// Prefix is what a proxy took off the path before URI, such as /app. It
 	// counts in return URLs only. Empty means nothing.
 	Prefix string
+	// Policy names the policy that the proxy asks for. Empty means the default one.
+	Policy string
 	// Header holds the request's header fields. It is not a copy.
 	Header http.Header
 }
@@ -65,19 +67,28 @@ func fromForwardAuth(h http.Header) (Original, error) {
 	if err != nil {
 		return Original{}, err
 	}
-	o := Original{Method: method, Scheme: webScheme(proto), URI: uri, Header: h}
+	o := Original{Method: method, Scheme: proto, Host: host, URI: uri, Prefix: forwardedPrefix(h), Header: h}
+	return o.checkedAs("X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri")
+}
+
+// checked returns o with its scheme and host as they are compared, or an error when one of its parts is not what a
+// request has.
+func (o Original) checked() (Original, error) { return o.checkedAs("method", "scheme", "host", "path") }
+
+// checkedAs is checked, with the names of the parts for its error.
+func (o Original) checkedAs(method, scheme, host, uri string) (Original, error) {
+	o.Scheme = webScheme(o.Scheme)
 	switch {
-	case !validMethod(method):
-		return Original{}, malformed("X-Forwarded-Method")
+	case !validMethod(o.Method):
+		return Original{}, malformed(method)
 	case o.Scheme == "":
-		return Original{}, malformed("X-Forwarded-Proto")
-	case !validURI(uri):
-		return Original{}, malformed("X-Forwarded-Uri")
+		return Original{}, malformed(scheme)
+	case !validURI(o.URI):
+		return Original{}, malformed(uri)
 	}
-	if o.Host = normalizeHost(host, o.Scheme); o.Host == "" {
-		return Original{}, malformed("X-Forwarded-Host")
+	if o.Host = normalizeHost(o.Host, o.Scheme); o.Host == "" {
+		return Original{}, malformed(host)
 	}
-	o.Prefix = forwardedPrefix(h)
 	return o, nil
 }
 
@@ -93,19 +104,13 @@ func fromAuthRequest(h http.Header) (Original, error) {
 	if err != nil {
 		return Original{}, err
 	}
-	if !validMethod(method) {
-		return Original{}, malformed("X-Original-Method")
-	}
 	scheme, rest, _ := strings.Cut(absolute, "://")
 	slash := strings.IndexByte(rest, '/')
-	if scheme != "http" && scheme != "https" || slash <= 0 || !validURI(rest[slash:]) {
+	if scheme != "http" && scheme != "https" || slash <= 0 {
 		return Original{}, malformed("X-Original-Url")
 	}
-	o := Original{Method: method, Scheme: scheme, URI: rest[slash:], Header: h}
-	if o.Host = normalizeHost(rest[:slash], scheme); o.Host == "" {
-		return Original{}, malformed("X-Original-Url")
-	}
-	return o, nil
+	o := Original{Method: method, Scheme: scheme, Host: rest[:slash], URI: rest[slash:], Header: h}
+	return o.checkedAs("X-Original-Method", "X-Original-Url", "X-Original-Url", "X-Original-Url")
 }
 
 // fromRequest is the judged request where it is at hand itself: in a Go

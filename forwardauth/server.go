@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"go.uber.org/zap"
@@ -214,20 +215,31 @@ func peerAddress(remote string) string {
 func (e *Engine) judged(r *http.Request, read func(http.Header) (Original, error)) (Original, int) {
 	o, err := read(r.Header)
 	if err != nil {
-		e.metrics.refused("forwarded_headers")
-		if e.limits.allow("forwarded", 1, e.now()) {
-			e.log.Warn("request refused: forwarded headers are missing or malformed", zap.Error(err), zap.String("peer", peerAddress(r.RemoteAddr)))
-		}
+		e.unreadable(err, r.RemoteAddr)
 		return o, http.StatusUnauthorized
 	}
-	if name, ok := e.strip.hasAlias(r.Header); ok {
-		e.metrics.refused("header_alias")
-		if e.limits.allow("alias", 1, e.now()) {
-			e.log.Warn("request refused: it carries an alias of an identity header", zap.String("header", clip(name)))
-		}
-		return o, http.StatusForbidden
+	return o, e.refuseAlias(r.Header)
+}
+
+// unreadable counts and logs a question that doesn't say which request it is about.
+func (e *Engine) unreadable(err error, peer string) {
+	e.metrics.refused("forwarded_headers")
+	if e.limits.allow("forwarded", 1, e.now()) {
+		e.log.Warn("request refused: forwarded headers are missing or malformed", zap.Error(err), zap.String("peer", peerAddress(peer)))
 	}
-	return o, 0
+}
+
+// refuseAlias returns 403 for a request that could hand the app an identity of the client's own making, and 0 for others.
+func (e *Engine) refuseAlias(h http.Header) int {
+	name, ok := e.strip.hasAlias(h)
+	if !ok {
+		return 0
+	}
+	e.metrics.refused("header_alias")
+	if e.limits.allow("alias", 1, e.now()) {
+		e.log.Warn("request refused: it carries an alias of an identity header", zap.String("header", clip(name)))
+	}
+	return http.StatusForbidden
 }
 
 // forwardAuth is the dialect of Traefik, Caddy's forward_auth and HAProxy.
@@ -237,6 +249,11 @@ func (e *Engine) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
 		return
 	}
+	e.answer(w, r, o)
+}
+
+// answer judges o and answers as most proxies want it: 200 to let it pass, and otherwise what the client is to get.
+func (e *Engine) answer(w http.ResponseWriter, r *http.Request, o Original) {
 	d := e.Decide(o)
 	e.metrics.verdict(&d)
 	if d.Verdict == Allow {
@@ -244,6 +261,26 @@ func (e *Engine) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.refuse(w, r, o, d)
+}
+
+// Judge answers for a request that a trusted proxy has described in a protocol of its own, such as gRPC or FastCGI: as
+// the forward-auth endpoint would, with status 200, an empty body and every identity header for a request that may pass,
+// and otherwise with what the client is to get. The caller has asked [Engine.Trusts]. The method, host and path of o are
+// checked here, as those of every dialect are; peer is for the log.
+func (e *Engine) Judge(w http.ResponseWriter, o Original, peer string) {
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: pathAuthz}, Header: o.Header, Host: o.Host, RemoteAddr: peer}
+	status := http.StatusUnauthorized
+	var err error
+	if o, err = o.checked(); err != nil {
+		e.unreadable(err, peer)
+	} else {
+		status = e.refuseAlias(o.Header)
+	}
+	if status != 0 {
+		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
+		return
+	}
+	e.answer(w, r, o)
 }
 
 // authRequest is the dialect of nginx's auth_request: 200, 401 or 403, and nothing else ever.
