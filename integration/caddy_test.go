@@ -36,16 +36,7 @@ func TestCaddyForwardAuth(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	startCaddyForwardAuth(t, f)
-	conforms(t, f, differs{})
-
-	t.Run("service down", func(t *testing.T) {
-		b := f.loggedIn()
-		f.service.end()
-		hits := f.app.hits()
-		if a := b.send(http.MethodGet, f.origin+"/", navigation(), nil); a.StatusCode != http.StatusBadGateway || f.app.hits() != hits {
-			t.Errorf("%d", a.StatusCode)
-		}
-	})
+	conforms(t, f, differs{name: "Caddy forward_auth"})
 }
 
 // moduleSite is a site with the module in front of the app. Settings may be added.
@@ -72,7 +63,7 @@ func TestCaddyModule(t *testing.T) {
 	f := newFront(t)
 	f.secrets.add("client secret", clientSecret)
 	f.checkLog(startCaddy(t, f, "", moduleSite(f, "")))
-	conforms(t, f, differs{})
+	conforms(t, f, differs{name: "Caddy module", inProcess: true})
 }
 
 // The module with Caddy's own TLS, over HTTP/2: lower-case names on the wire, and cookies with the __Host- prefix.

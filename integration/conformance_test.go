@@ -14,32 +14,6 @@ import (
 	"time"
 )
 
-// differs says where a front end may differ from the others.
-type differs struct {
-	keepsCookies bool // the app gets our cookies too: the front end can't take them out
-}
-
-// conforms is the list that every front end has to pass, whatever it is (reference: the conformance list of the peers).
-func conforms(t *testing.T, f *front, d differs) {
-	t.Helper()
-	t.Run("first login", func(t *testing.T) { firstLogin(t, f) })
-	t.Run("scripts get 401", func(t *testing.T) { scriptsGet401(t, f) })
-	t.Run("forms", func(t *testing.T) { forms(t, f) })
-	t.Run("Sec_C010_spoofed identity headers", func(t *testing.T) { spoofedIdentity(t, f) })
-	t.Run("Sec_V1_identity headers named in Connection", func(t *testing.T) { spoofedConnection(t, f) })
-	t.Run("Sec_V3_forwarded headers of the client", func(t *testing.T) { spoofedForwarded(t, f) })
-	t.Run("Sec_V2_the query says nothing", func(t *testing.T) { queryIsNotOurs(t, f) })
-	t.Run("conditional and range requests", func(t *testing.T) { conditional(t, f) })
-	t.Run("methods", func(t *testing.T) { methods(t, f) })
-	t.Run("paths", func(t *testing.T) { paths(t, f) })
-	t.Run("websocket", func(t *testing.T) { websocket(t, f) })
-	t.Run("authz is closed to browsers", func(t *testing.T) { authzClosed(t, f) })
-	t.Run("cookies for the app", func(t *testing.T) { cookiesForApp(t, f, !d.keepsCookies) })
-	t.Run("the app's own refusal", func(t *testing.T) { appsOwnRefusal(t, f) })
-	t.Run("logout", func(t *testing.T) { logout(t, f) })
-	t.Run("somebody who is not on the list", func(t *testing.T) { refused(t, f) })
-}
-
 // firstLogin follows a person from a page of the app through the login and back to that page.
 func firstLogin(t *testing.T, f *front) {
 	b := f.browser()

@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,27 +60,5 @@ func TestNginx(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	startNginx(t, f)
-	conforms(t, f, differs{})
-}
-
-// With the service away nobody gets in, session or not.
-func TestNginxServiceDown(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	f := newFront(t)
-	f.serve("--trusted-proxies=loopback")
-	startNginx(t, f)
-	b := f.loggedIn()
-	f.service.end()
-	hits := f.app.hits()
-	for _, b := range []*browser{b, f.browser()} {
-		for _, h := range []http.Header{navigation(), fetching()} {
-			if a := b.send(http.MethodGet, f.origin+"/", h, nil); a.StatusCode != http.StatusInternalServerError {
-				t.Errorf("service down: %d", a.StatusCode)
-			}
-		}
-	}
-	if f.app.hits() != hits {
-		t.Error("the app was asked while nobody could judge")
-	}
+	conforms(t, f, differs{name: "nginx"})
 }

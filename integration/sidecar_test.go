@@ -31,7 +31,7 @@ func TestSidecar(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.sidecar()
-	conforms(t, f, differs{})
+	conforms(t, f, differs{name: "sidecar", inProcess: true})
 }
 
 // The example as a newcomer runs it: only its addresses are this test's.
