@@ -170,13 +170,19 @@ func checkRedirectURI(uri string) error {
 	switch {
 	case err != nil || u.Host == "" || strings.Contains(uri, "#") || u.User != nil:
 		err = errors.New("must be an absolute URL without a fragment")
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname()) && !belowLocalhost(u.Hostname())):
 		err = errors.New("must be https, or http on loopback")
 	}
 	if err != nil {
 		return &ConfigError{Setting: "redirect_uri", Reason: err.Error()}
 	}
 	return nil
+}
+
+// belowLocalhost reports whether browsers take a name as loopback without asking a resolver (RFC 6761, section 6.3).
+// Programs do ask one, so that this is nothing for an address that a program calls.
+func belowLocalhost(host string) bool {
+	return len(host) > len(".localhost") && strings.HasSuffix(strings.ToLower(host), ".localhost")
 }
 
 // FinishLogin judges the query of the callback, redeems the code and returns who

@@ -97,6 +97,9 @@ func TestBeginLoginRefuses(t *testing.T) {
 		"relative":         {RedirectURI: "/callback"},
 		"fragment":         {RedirectURI: redirectURI + "#"},
 		"http elsewhere":   {RedirectURI: "http://app.example/callback"},
+		"almost localhost": {RedirectURI: "http://notlocalhost/callback"},
+		"no name before":   {RedirectURI: "http://.localhost/callback"},
+		"localhost within": {RedirectURI: "http://a.localhost.example/callback"},
 		"short id":         {RedirectURI: redirectURI, ID: id[:42]},
 		"foreign id":       {RedirectURI: redirectURI, ID: strings.Repeat("!", 43)},
 		"suffix with &":    {RedirectURI: redirectURI, StateSuffix: "a&b"},
@@ -108,6 +111,9 @@ func TestBeginLoginRefuses(t *testing.T) {
 		if !errors.As(err, &ce) {
 			t.Errorf("%s: error is %v", name, err)
 		}
+	}
+	if _, _, err := c.BeginLogin(context.Background(), vipps.LoginRequest{RedirectURI: "http://shop.localhost:8080/cb"}); err != nil {
+		t.Errorf("a name below localhost: %v", err) // browsers take it as loopback
 	}
 	pending, _, err := c.BeginLogin(context.Background(), vipps.LoginRequest{RedirectURI: "http://localhost:8080/cb", ID: id, StateSuffix: strings.Repeat("a", 468)})
 	if err != nil {
