@@ -23,6 +23,7 @@ const (
 	maxCandidates = 4
 
 	hostPrefix    = "__Host-"
+	domainPrefix  = "__Secure-" // __Host- rules out a Domain
 	formatChunked = "2"
 	chunkHeadLen  = len(formatChunked) + 1 // the format and the digit that counts
 )
@@ -61,8 +62,8 @@ func (f Found) String() string {
 
 // Jar sets, reads and clears one cookie that holds sealed text, spread over
 // several cookies when it is too long for one. Its attributes are always
-// Path=/, HttpOnly and SameSite=Lax, and never a Domain. Do not change a Jar
-// that is in use; apart from that it is safe for concurrent use.
+// Path=/, HttpOnly and SameSite=Lax. Do not change a Jar that is in use; apart
+// from that it is safe for concurrent use.
 //
 // A text that fits stands in the cookie as it is. A longer one is cut into 2 to
 // 5 parts: the cookie itself holds '2', the number of cookies in all as one
@@ -70,10 +71,13 @@ func (f Found) String() string {
 type Jar struct {
 	// Name is the cookie's name without a prefix: an RFC 9110 token. Required.
 	Name string
-	// Secure adds the attribute Secure and puts __Host- in front of the name;
-	// cookies without that prefix are then not read. False, the zero value, is
-	// for plain http on loopback only.
+	// Secure adds the attribute Secure and puts __Host- in front of the name, or
+	// __Secure- where there is a Domain; cookies without that prefix are then not
+	// read. False, the zero value, is for plain http on loopback only.
 	Secure bool
+	// Domain shares the cookie with every host of this domain, any of which can
+	// then also set it. Empty, the zero value, keeps it to the host that sets it.
+	Domain string
 	// MaxChunks is the most cookies that the value is spread over, 1 to 5.
 	// Zero: 5. Values above 5 count as 5.
 	MaxChunks int
@@ -81,10 +85,19 @@ type Jar struct {
 
 // CookieName returns the name of the (first) cookie, with its prefix.
 func (j *Jar) CookieName() string {
-	if j.Secure {
-		return hostPrefix + j.Name
+	return j.prefix() + j.Name
+}
+
+// prefix is what browsers hold the attributes of the cookie to (RFC 6265bis
+// section 4.1.3).
+func (j *Jar) prefix() string {
+	switch {
+	case !j.Secure:
+		return ""
+	case j.Domain != "":
+		return domainPrefix
 	}
-	return j.Name
+	return hostPrefix
 }
 
 // Owns tells whether the cookie of that name belongs to this Jar: its own name
@@ -93,13 +106,8 @@ func (j *Jar) Owns(name string) bool { return j.index(name) >= 0 }
 
 // index is 0 for the cookie itself, 1 to 4 for a chunk, -1 for all else.
 func (j *Jar) index(name string) int {
-	if j.Secure {
-		if !strings.HasPrefix(name, hostPrefix) {
-			return -1
-		}
-		name = name[len(hostPrefix):]
-	}
-	if j.Name == "" || !strings.HasPrefix(name, j.Name) {
+	name, ok := strings.CutPrefix(name, j.prefix())
+	if !ok || j.Name == "" || !strings.HasPrefix(name, j.Name) {
 		return -1
 	}
 	rest := name[len(j.Name):]
@@ -130,6 +138,9 @@ func (j *Jar) maxChunks() int {
 // with others a browser would take it for another cookie.
 func (j *Jar) attributes(maxAge time.Duration) string {
 	s := "; Path=/"
+	if j.Domain != "" {
+		s += "; Domain=" + j.Domain
+	}
 	if maxAge >= 0 {
 		seconds := int64(maxAge / time.Second)
 		if maxAge%time.Second > 0 {
