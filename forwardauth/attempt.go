@@ -46,6 +46,7 @@ type attempt struct {
 	Clicked  bool // a person asked for it
 	Confirm  bool // before the session exists a page asks who continues
 	Round    int64
+	Mode     mode // what follows when a silent attempt misses
 }
 
 func (a *attempt) append(b []byte) []byte {
@@ -58,7 +59,8 @@ func (a *attempt) append(b []byte) []byte {
 	b = session.AppendBool(b, a.Clicked)
 	b = session.AppendBool(b, a.Confirm)
 	b = appendMoment(b, p.Started)
-	return session.AppendInt(b, a.Round)
+	b = session.AppendInt(b, a.Round)
+	return session.AppendInt(b, int64(a.Mode))
 }
 
 func (a *attempt) read(payload []byte) error {
@@ -75,6 +77,7 @@ func (a *attempt) read(payload []byte) error {
 	a.Confirm = r.Bool()
 	p.Started = readMoment(r)
 	a.Round = r.Int()
+	a.Mode = mode(r.Int())
 	return r.Done()
 }
 
@@ -100,6 +103,7 @@ type carried struct {
 	Round    int64
 	Clicked  bool
 	Silent   bool
+	Mode     mode
 }
 
 // seal returns the text for the state parameter.
@@ -112,6 +116,7 @@ func (c carried) seal(box *session.Box) (string, error) {
 	b = session.AppendInt(b, c.Round)
 	b = session.AppendBool(b, c.Clicked)
 	b = session.AppendBool(b, c.Silent)
+	b = session.AppendInt(b, int64(c.Mode))
 	return box.Seal(b)
 }
 
@@ -131,6 +136,7 @@ func (c *carried) open(box *session.Box, text string) bool {
 	c.Round = r.Int()
 	c.Clicked = r.Bool()
 	c.Silent = r.Bool()
+	c.Mode = mode(r.Int())
 	return r.Done() == nil
 }
 
@@ -140,6 +146,7 @@ type start struct {
 	silent   bool
 	clicked  bool
 	round    int64
+	mode     mode
 }
 
 // confirms reports whether a page asks who continues, given that somebody logged out before or another is logged in.
@@ -151,7 +158,7 @@ func (e *Engine) confirms(another bool) bool {
 func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint) {
 	now := e.now()
 	id := vipps.NewStateID()
-	suffix, err := carried{ReturnTo: st.returnTo, Round: st.round, Clicked: st.clicked, Silent: st.silent}.seal(s.states)
+	suffix, err := carried{ReturnTo: st.returnTo, Round: st.round, Clicked: st.clicked, Silent: st.silent, Mode: st.mode}.seal(s.states)
 	if err != nil {
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return
@@ -160,7 +167,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 		RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix,
 	})
 	if err != nil {
-		if e.readsOn(st.clicked) {
+		if st.mode.readsOn(st.clicked) {
 			e.logFailure(newReference(), s, codeOf(err, ""), err)
 			h.MissUntil = now.Add(min(e.cfg.SilentRetry, time.Minute))
 			e.remember(w, r, s, h, now)
@@ -172,7 +179,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 	}
 	now = e.now() // what the provider's metadata took is not the person's time
 	pending.Started = now
-	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: e.confirms(h.Logout != notLoggedOut), Round: st.round}
+	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: e.confirms(h.Logout != notLoggedOut), Round: st.round, Mode: st.mode}
 	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending); err != nil {
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return
@@ -268,7 +275,11 @@ func attemptCookies(s *site, h http.Header) []string {
 	return names
 }
 
-const hostPrefix = "__Host-"
+// What cookies on https begin with: those of one host, and those of a shared domain.
+const (
+	hostPrefix   = "__Host-"
+	domainPrefix = "__Secure-"
+)
 
 // findAttempt returns the name and the value of the cookie of the attempt with this state id.
 func findAttempt(s *site, h http.Header, id string) (name, value string, ok bool) {
@@ -285,7 +296,7 @@ func findAttempt(s *site, h http.Header, id string) (name, value string, ok bool
 
 // ownCookie reports whether a cookie of this name is ours. None of them reaches the app.
 func ownCookie(name string) bool {
-	name = strings.TrimPrefix(name, hostPrefix)
+	name = strings.TrimPrefix(strings.TrimPrefix(name, hostPrefix), domainPrefix)
 	return name == cookieName || strings.HasPrefix(name, cookieName+".") || strings.HasPrefix(name, cookieName+"-")
 }
 

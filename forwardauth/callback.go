@@ -109,7 +109,7 @@ func (e *Engine) attemptFailed(w http.ResponseWriter, r *http.Request, s *site, 
 		h.MissUntil = now.Add(e.cfg.SilentRetry)
 		e.remember(w, r, s, h, now)
 	}
-	if e.readsOn(a.Clicked) && !personAnswered(code) {
+	if a.Mode.readsOn(a.Clicked) && !personAnswered(code) {
 		e.logFailure(newReference(), s, code, err)
 		e.readAnonymously(w, r, s, a.ReturnTo)
 		return
@@ -149,14 +149,14 @@ func providersOwn(ve *vipps.Error, answered string) bool {
 // silentMissed goes on after a miss: the full login at once for a person who clicked, otherwise what
 // without_session says.
 func (e *Engine) silentMissed(w http.ResponseWriter, r *http.Request, s *site, a *attempt) {
-	res := result{ReturnTo: a.ReturnTo, Round: a.Round, Clicked: a.Clicked}
+	res := result{ReturnTo: a.ReturnTo, Round: a.Round, Clicked: a.Clicked, Mode: a.Mode}
 	switch {
-	case a.Clicked || e.cfg.WithoutSession == WithoutSessionLogin:
+	case a.Clicked || a.Mode == modeLogin:
 		res.Kind = resultFull
-	case e.cfg.WithoutSession == WithoutSessionPage:
+	case a.Mode == modePage:
 		res.Kind = resultLogin
 	default:
-		redirect(w, r, s.origin+a.ReturnTo)
+		redirect(w, r, s.at(a.ReturnTo))
 		return
 	}
 	e.toResult(w, r, s, res, nil)
@@ -167,9 +167,9 @@ func (e *Engine) silentMissed(w http.ResponseWriter, r *http.Request, s *site, a
 func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, suffix string, o Original) {
 	var c carried
 	known := c.open(s.states, suffix)
-	rd := returnToFromURI(c.ReturnTo)
+	rd := s.returnTo(c.ReturnTo)
 	if op, _ := e.session(s, r.Header, e.now()); op != nil {
-		redirect(w, r, s.origin+rd)
+		redirect(w, r, s.at(rd))
 		return
 	}
 	e.metrics.lost.Inc()
@@ -177,14 +177,14 @@ func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, su
 		e.state.silentReturned()
 	}
 	switch {
-	case known && e.readsOn(c.Clicked):
+	case known && c.Mode.readsOn(c.Clicked):
 		e.readAnonymously(w, r, s, rd)
 	case !known && e.startedElsewhere(s, suffix):
 		e.toResult(w, r, s, result{Kind: resultLoop, Cause: causeOtherHost}, errors.New("the login began on another of our sites: its redirect URI leads to the wrong host"))
 	case !known:
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState}, errors.New("no cookie for this login attempt, and a state that our keys don't open"))
 	case c.Round == 0:
-		e.toResult(w, r, s, result{Kind: resultRestart, ReturnTo: rd, Round: 1, Clicked: c.Clicked}, nil)
+		e.toResult(w, r, s, result{Kind: resultRestart, ReturnTo: rd, Round: 1, Clicked: c.Clicked, Mode: c.Mode}, nil)
 	default:
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: e.lostCause(s, r, o)}, errors.New("the login attempt's cookie was lost again"))
 	}
@@ -205,9 +205,9 @@ func (e *Engine) startedElsewhere(s *site, suffix string) bool {
 func (e *Engine) unopenableAttempt(w http.ResponseWriter, r *http.Request, s *site, suffix string) {
 	var c carried
 	c.open(s.states, suffix)
-	rd := returnToFromURI(c.ReturnTo)
+	rd := s.returnTo(c.ReturnTo)
 	if op, _ := e.session(s, r.Header, e.now()); op != nil {
-		redirect(w, r, s.origin+rd)
+		redirect(w, r, s.at(rd))
 		return
 	}
 	e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: rd, Cause: causeOtherKey},
@@ -238,13 +238,13 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 	h := e.hint(s, r.Header)
 	another := h.Logout != notLoggedOut || h.loggedOutSince(a.Pending.Started)
 	if !a.Clicked && (h.Logout == waitsForClick || h.loggedOutSince(a.Pending.Started)) {
-		redirect(w, r, s.origin+a.ReturnTo)
+		redirect(w, r, s.at(a.ReturnTo))
 		return
 	}
 	d := e.newSession(login, now)
 	if op, _ := e.session(s, r.Header, now); op != nil && op.data.Sub != d.Sub {
 		if a.Pending.Silent && !a.Clicked {
-			redirect(w, r, s.origin+a.ReturnTo)
+			redirect(w, r, s.at(a.ReturnTo))
 			return
 		}
 		another = true
@@ -254,13 +254,11 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		return
 	}
 	// On a site that is read anonymously the app may send people to the login page by itself: that is a round as well.
-	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked && e.cfg.WithoutSession != WithoutSessionAnonymous, now)
+	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked && a.Mode != modeAnonymous, now)
 }
 
-// readsOn reports whether a login that nobody asked for may fail without a word: the site can be read by anybody.
-func (e *Engine) readsOn(clicked bool) bool {
-	return e.cfg.WithoutSession == WithoutSessionAnonymous && !clicked
-}
+// readsOn reports whether a login that nobody asked for may fail without a word: the page can be read by anybody.
+func (m mode) readsOn(clicked bool) bool { return m == modeAnonymous && !clicked }
 
 // readAnonymously goes on to the page asked for without a login. The page's address says so, since a browser that keeps
 // no cookies can't be told in any other way not to try again.
@@ -269,7 +267,7 @@ func (e *Engine) readAnonymously(w http.ResponseWriter, r *http.Request, s *site
 	if strings.Contains(rd, "?") {
 		separator = "&"
 	}
-	redirect(w, r, s.origin+rd+separator+anonymousMark)
+	redirect(w, r, s.at(rd)+separator+anonymousMark)
 }
 
 // newSession keeps of a login what headers, policy and /_vipps/me need.
@@ -310,7 +308,7 @@ func (e *Engine) beginSession(w http.ResponseWriter, r *http.Request, s *site, d
 	h.succeeded(clicked, d.Expires, size, now)
 	e.remember(w, r, s, h, now)
 	e.metrics.sessions.Inc()
-	redirect(w, r, s.origin+rd)
+	redirect(w, r, s.at(rd))
 }
 
 // retireSession ends the sessions of other people that the request still carries, and reports whether those

@@ -51,6 +51,19 @@ type Config struct {
 	// PublicURLs are the origins under which browsers see the protected sites: https, or http on loopback.
 	// Required. A request for any other host is answered with 421.
 	PublicURLs []string
+	// Policies are named rules for parts of the sites, which a proxy asks for by the {policy} in a path. Default: none but
+	// the one of this Config, whose name is "default".
+	Policies []Policy
+	// Sites are further sites, each with a configuration of its own. TrustedProxies, ProxySecret, Logger, Metrics, State and
+	// Now are those of this Config. Sites in theirs are ignored. Default: none.
+	Sites []Config
+	// CookieDomain shares one session between the public URLs, all of which must be in this domain: whoever is logged in at
+	// one is at the others, and so is whoever can set cookies at any host of the domain. Sites with the same domain, client
+	// and keys share as well. Default: each host has a session of its own.
+	CookieDomain string
+	// AuthURL is the origin, in CookieDomain, at which everybody logs in: the one redirect URI to register. Default: each
+	// site logs in by itself.
+	AuthURL string
 	// Production says that the provider is the real one: Allow must then be set. It is implied by a Client of Vipps'
 	// production issuer.
 	Production bool
@@ -103,6 +116,8 @@ type Config struct {
 	State *State
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+
+	oneOfSeveral bool // of Config.Sites
 }
 
 func (c *Config) applyDefaults() {
@@ -200,45 +215,19 @@ func (c *Config) check() []error {
 			bad("app_cookies", "entry %d is a cookie of ours", i+1)
 		}
 	}
+	if c.CookieDomain != "" && len(c.AppCookies) > 0 {
+		// Our logout at one host can't reach the cookies of another, where the next person would find this one's session.
+		bad("app_cookies", "can't be used together with cookie_domain: they could be expired at one of the hosts only")
+	}
+	if c.AuthURL != "" && c.CookieDomain == "" {
+		bad("auth_url", "needs cookie_domain: without it a session is of one host only")
+	}
 	for i, path := range c.LogoutPaths {
 		if clean, ok := cleanReturnTo(path); !ok || clean != path || strings.ContainsAny(path, "?") {
 			bad("logout_paths", "entry %d must be a plain path of the app, such as /logout.php", i+1)
 		}
 	}
 	return errs
-}
-
-// parseSites makes one site of each public URL.
-func (c *Config) parseSites() ([]*site, []error) {
-	var sites []*site
-	var errs []error
-	seen := map[string]bool{}
-	for i, raw := range c.PublicURLs {
-		origin, host, loopback, err := parsePublicURL(raw)
-		switch {
-		case err != nil:
-			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf("entry %d: %v", i+1, err)})
-			continue
-		case seen["host "+host]:
-			errs = append(errs, &vipps.ConfigError{Setting: "public_url", Reason: fmt.Sprintf("entry %d: its host is listed twice", i+1)})
-			continue
-		case c.Emulator && !loopback:
-			errs = append(errs, &vipps.ConfigError{
-				Setting: "environment",
-				Reason:  "`emulator` logs in anybody who asks and is refused unless every public_url is on loopback, such as http://localhost:4190",
-			})
-			continue
-		}
-		seen["host "+host] = true
-		name, port := splitPort(host, origin)
-		cookie := cookieName
-		if seen[name] { // cookies are not kept apart by ports: the second site of a host name has its port in their names
-			cookie += "-" + port
-		}
-		seen[name] = true
-		sites = append(sites, &site{origin: origin, host: host, secure: strings.HasPrefix(origin, "https://"), redirectURI: origin + pathCallback, cookie: cookie})
-	}
-	return sites, errs
 }
 
 // splitPort returns the name and the port of a public URL's host.

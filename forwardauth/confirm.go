@@ -100,7 +100,7 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 	if ok && res.Kind == resultConfirm {
 		name, c, ok = e.findConfirmation(s, r.Header, res.ID)
 	}
-	rd := returnToFromURI(res.ReturnTo)
+	rd := s.returnTo(res.ReturnTo)
 	if !ok || name == "" {
 		if op, _ := e.session(s, r.Header, now); op != nil {
 			e.loginDone(w, r, s, op, rd, now)

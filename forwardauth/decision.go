@@ -45,6 +45,7 @@ type Decision struct {
 	kind   requestKind
 	site   *site
 	opened *opened
+	values [][]string // of the identity headers, as the policy that was asked has them
 }
 
 // Authenticated reports whether the request passes with a person's identity.

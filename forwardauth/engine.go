@@ -2,15 +2,14 @@ package forwardauth
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -34,109 +33,86 @@ type Engine struct {
 	log     *zap.Logger
 	now     func() time.Time
 	metrics *metrics
-	limits  logLimiter
+	limits  *logLimiter
 
-	sites  map[string]*site // by Host without the default port
-	list   []*site
-	trust  *trust
-	policy *policy
-	strip  *stripper
+	sites map[string]*site // by Host without the default port; of all engines that were made together
+	list  []*site          // its own
+	all   []*Engine        // those that were made together
+	trust *trust
+	strip *stripper
 
-	headers    []headerSpec
-	names      []string        // of headers, in the form of the header map
+	rules      []*rules        // the first is the default policy
+	names      []string        // of identity headers, in the form of the header map
 	claims     []string        // those that a session keeps
-	released   map[string]bool // those of them that a header carries
+	released   map[string]bool // those of them that a header of the default policy carries
+	readable   bool            // some policy lets pages be read anonymously
 	logoutPath map[string]bool
-}
-
-// site is one public URL with its cookies. What it seals opens on no other site.
-type site struct {
-	origin      string
-	host        string
-	secure      bool
-	redirectURI string
-	cookie      string // the session cookie's name without prefix; the others' names begin with it
-
-	sessions *session.Box
-	pending  *session.Box // login attempts
-	confirms *session.Box // logins that wait for "Continue as …"
-	hints    *session.Box
-	states   *session.Box // what the state parameter carries
-	results  *session.Box // tokens in the URLs of our result page
-
-	jar     session.Jar
-	hintJar session.Jar
-	opened  openedCache
 }
 
 // New makes an Engine. It asks nothing of the network; it reads the files that Config.Allow names. Its error
 // joins a [*vipps.ConfigError] for everything that is wrong.
 func New(cfg Config) (*Engine, error) {
 	cfg.applyDefaults()
-	errs := cfg.check()
-	sites, siteErrs := cfg.parseSites()
-	errs = append(errs, siteErrs...)
-	trust, trustErrs := parseTrusted(cfg.TrustedProxies)
-	errs = append(errs, trustErrs...)
-	policy, policyErrs := parseAllow(cfg.Allow, cfg.Market, cfg.Now)
-	errs = append(errs, policyErrs...)
-	headers, headerErrs := parseHeaders(cfg.Headers, cfg.HeaderEncoding, cfg.Scopes)
-	errs = append(errs, headerErrs...)
-	if policy.listsPhones() && !slices.Contains(cfg.Scopes, vipps.ScopePhoneNumber) && !slices.Contains(cfg.Scopes, "phone") {
-		errs = append(errs, &vipps.ConfigError{
-			Setting: "scopes", Reason: "lacks phoneNumber, which allow needs: it lists phone numbers, and without the scope nobody's is known",
-		})
+	trust, errs := parseTrusted(cfg.TrustedProxies)
+	taken := newLayout()
+	e, problems := newEngine(cfg, taken)
+	errs = append(errs, problems...)
+	all := []*Engine{e}
+	for i, c := range cfg.Sites {
+		c.TrustedProxies, c.ProxySecret, c.Logger, c.Metrics, c.State, c.Now = nil, "", cfg.Logger, nil, cfg.State, cfg.Now
+		c.oneOfSeveral = true
+		c.applyDefaults()
+		other, problems := newEngine(c, taken)
+		for _, err := range problems {
+			errs = append(errs, &vipps.ConfigError{Setting: "sites", Reason: fmt.Sprintf("site %d: %v", i+1, err)})
+		}
+		all = append(all, other)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if errs = share(all); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	e.metrics, e.sites = newMetrics(cfg.Metrics), map[string]*site{}
+	for _, other := range all {
+		other.all, other.metrics, other.sites, other.trust, other.limits = all, e.metrics, e.sites, trust, e.limits
+		for _, s := range other.list {
+			if err := s.seal(); err != nil {
+				return nil, err
+			}
+			e.sites[s.host] = s
+		}
+	}
+	return e, nil
+}
+
+// newEngine makes an engine of one configuration, without what it shares with others.
+func newEngine(cfg Config, taken *layout) (*Engine, []error) {
+	errs := cfg.check()
+	sites, problems := taken.sites(&cfg)
+	errs = append(errs, problems...)
+	policies, headers, problems := cfg.parseRules()
+	errs = append(errs, problems...)
 	e := &Engine{
-		cfg: cfg, client: cfg.Client, state: cfg.State, log: cfg.Logger, now: cfg.Now,
-		sites: map[string]*site{}, list: sites, trust: trust, policy: policy,
-		headers: headers, strip: newStripper(headers), logoutPath: map[string]bool{}, released: map[string]bool{},
+		cfg: cfg, client: cfg.Client, state: cfg.State, log: cfg.Logger, now: cfg.Now, limits: &logLimiter{},
+		list: sites, rules: policies, strip: newStripper(headers), logoutPath: map[string]bool{}, released: map[string]bool{},
 	}
 	for _, h := range headers {
 		e.names = append(e.names, h.Name)
+	}
+	for _, h := range policies[0].specs {
 		e.released[h.Claim] = true
 	}
 	e.claims = e.keptClaims()
+	e.readable = slices.ContainsFunc(policies, func(r *rules) bool { return r.mode == modeAnonymous })
 	for _, path := range cfg.LogoutPaths {
 		e.logoutPath[path] = true
 	}
 	for _, s := range sites {
-		if err := e.sealSite(s); err != nil {
-			return nil, err
-		}
-		e.sites[s.host] = s
+		s.engine = e
 	}
-	e.metrics = newMetrics(cfg.Metrics)
-	return e, nil
-}
-
-func (s *site) scheme() string {
-	if s.secure {
-		return "https"
-	}
-	return "http"
-}
-
-// sealSite derives the boxes of a site. The purpose keeps what they seal apart; issuer, client and site keep
-// two configurations with the same key apart.
-func (e *Engine) sealSite(s *site) error {
-	s.jar = session.Jar{Name: s.cookie, Secure: s.secure, MaxChunks: 5}
-	s.hintJar = session.Jar{Name: s.cookie + hintSuffix, Secure: s.secure, MaxChunks: 1}
-	for purpose, box := range map[string]**session.Box{
-		"session": &s.sessions, "login": &s.pending, "confirm": &s.confirms, "hint": &s.hints, "state": &s.states, "result": &s.results,
-	} {
-		b, err := session.NewBox(e.cfg.Keys, session.Binding{
-			Purpose: purpose, Issuer: e.client.Issuer(), ClientID: e.client.ClientID(), Site: s.origin,
-		})
-		if err != nil {
-			return err
-		}
-		*box = b
-	}
-	return nil
+	return e, errs
 }
 
 // keptClaims are the claims that a session keeps: those that a header or the policy needs.
@@ -149,20 +125,27 @@ func (e *Engine) keptClaims() []string {
 			names = append(names, name)
 		}
 	}
-	for _, h := range e.headers {
-		add(h.Claim)
-	}
-	if e.policy.needsPhone() {
-		add("phone_number")
+	for _, r := range e.rules {
+		for _, h := range r.specs {
+			add(h.Claim)
+		}
+		if r.who.needsPhone() {
+			add("phone_number")
+		}
 	}
 	return names
 }
 
-// RedirectURIs are the URIs to register with the provider, one for each public URL.
+// RedirectURIs are the URIs to register with the provider: one for each site that logs people in by itself, those of
+// Config.Sites included.
 func (e *Engine) RedirectURIs() []string {
-	uris := make([]string, len(e.list))
-	for i, s := range e.list {
-		uris[i] = s.redirectURI
+	var uris []string
+	for _, other := range e.all {
+		for _, s := range other.list {
+			if s.auth == "" {
+				uris = append(uris, s.redirectURI)
+			}
+		}
 	}
 	return uris
 }
@@ -174,6 +157,11 @@ func (e *Engine) Decide(o Original) Decision {
 	if s == nil {
 		return Decision{Verdict: Misdirected, kind: classify(o)}
 	}
+	e = s.engine
+	r := e.rulesOf(o.Policy)
+	if r == nil {
+		return Decision{Verdict: Deny, kind: classify(o), site: s}
+	}
 	now := e.now()
 	op, _ := e.session(s, o.Header, now)
 	if len(e.logoutPath) > 0 {
@@ -182,15 +170,23 @@ func (e *Engine) Decide(o Original) Decision {
 		}
 	}
 	if op == nil {
-		return e.withoutSession(s, o, now)
+		return e.withoutSession(s, o, r, now)
 	}
-	if !e.allowed(op) {
+	if !e.allowed(op, r) {
 		return Decision{Verdict: Forbid, kind: classify(o), site: s, opened: op}
 	}
 	if e.renewalDue(op, now) && classify(o) == kindNavigation && op.askRenewal(now) {
 		return s.renewal(o)
 	}
-	return Decision{Verdict: Allow, site: s, opened: op}
+	return Decision{Verdict: Allow, site: s, opened: op, values: op.views[r.index].values}
+}
+
+// of is the engine whose site a host is, and e itself where it is nobody's.
+func (e *Engine) of(host string) *Engine {
+	if s := e.siteOf(host); s != nil {
+		return s.engine
+	}
+	return e
 }
 
 func (e *Engine) siteOf(host string) *site {
@@ -205,18 +201,18 @@ func (e *Engine) siteOf(host string) *site {
 	return nil
 }
 
-func (e *Engine) withoutSession(s *site, o Original, now time.Time) Decision {
+func (e *Engine) withoutSession(s *site, o Original, r *rules, now time.Time) Decision {
 	kind := classify(o)
 	d := Decision{Verdict: Login, kind: kind, site: s}
-	if e.cfg.WithoutSession == WithoutSessionAnonymous {
+	if r.mode == modeAnonymous {
 		if kind != kindNavigation || o.Header["Sec-Fetch-Mode"] == nil || markedAnonymous(o.URI) || !e.silentDue(e.hint(s, o.Header), now) {
 			return Decision{Verdict: Allow, kind: kind, site: s}
 		}
-		d.Location = s.loginURL(o, true)
+		d.Location = s.loginURL(o, r.mode)
 		return d
 	}
 	if kind == kindNavigation {
-		d.Location = s.loginURL(o, false)
+		d.Location = s.loginURL(o, r.mode)
 	}
 	return d
 }
@@ -250,41 +246,14 @@ func (e *Engine) atLogoutPath(s *site, o Original) (Decision, bool) {
 	return Decision{Verdict: Logout, Location: s.origin + pathLogout, kind: kind, site: s}, true
 }
 
-// loginURL is where a navigation without a session goes first: a page of ours on the site it asked for, so
-// that no cookie has to travel through a sub-request and a redirect replayed from a cache does no harm. auto
-// marks a redirect that nobody asked for, on a site that may be read anonymously.
-func (s *site) loginURL(o Original, auto bool) string {
-	location := s.loginFor(returnToFromURI(o.Prefix + o.URI))
-	if auto {
-		location += "&auto=1"
-	}
-	return location
-}
-
-// loginFor is where a login starts that comes back to this page.
-func (s *site) loginFor(rd string) string { return s.origin + pathLogin + "?rd=" + url.QueryEscape(rd) }
-
-// allowed asks the policy, once for each version of it.
-func (e *Engine) allowed(op *opened) bool {
-	version := e.policy.version()
-	if v := op.verdict.Load(); v>>1 == version+1 {
-		return v&1 == 1
-	}
-	ok := e.policy.allows(op.data.Sub, op.phone)
-	if err := e.policy.fileError(); err != nil && e.limits.allow("allow file", 1, e.now()) {
-		e.log.Error("a file of allow cannot be used: the list is as it last was", zap.Error(err))
-	}
-	v := (version + 1) << 1
-	if ok {
-		v |= 1
-	}
-	op.verdict.Store(v)
-	return ok
+// loginURL is where a navigation without a session goes first.
+func (s *site) loginURL(o Original, m mode) string {
+	return s.loginFor(returnToFromURI(o.Prefix+o.URI)) + m.query(s.engine.rules[0].mode)
 }
 
 // renewal sends a navigation by way of the login page, which renews its session.
 func (s *site) renewal(o Original) Decision {
-	return Decision{Verdict: Login, Location: s.loginURL(o, false), kind: kindNavigation, site: s}
+	return Decision{Verdict: Login, Location: s.loginFor(returnToFromURI(o.Prefix + o.URI)), kind: kindNavigation, site: s}
 }
 
 // askRenewal reports whether a request may be sent to renew the session: once a minute, or a browser that doesn't keep

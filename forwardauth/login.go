@@ -20,10 +20,10 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 		return
 	}
 	query := r.URL.Query()
-	rd, now := returnTo(query), e.now()
+	rd, now := s.returnToOf(query), e.now()
 	op, why := e.session(s, r.Header, now)
 	if op != nil {
-		if e.allowed(op) && !e.renewalDue(op, now) && e.goesRound(w, r, s, rd, now) {
+		if e.allowedSomewhere(op) && !e.renewalDue(op, now) && e.goesRound(w, r, s, rd, now) {
 			return
 		}
 		e.loginDone(w, r, s, op, rd, now)
@@ -32,12 +32,20 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 	if why == cookieConflict {
 		s.jar.Clear(w, r)
 	}
+	m, asked := e.modeOf(query)
+	if s.auth != "" {
+		if asked {
+			m = modeLogin
+		}
+		redirect(w, r, s.elsewhere(rd, m))
+		return
+	}
 	h := e.hint(s, r.Header)
 	if h.rounds(why, now) >= loopRounds {
 		e.loopPage(w, r, s, rd, h, why, o)
 		return
 	}
-	e.nextLogin(w, r, s, start{returnTo: rd, clicked: e.askedFor(query)}, h, now)
+	e.nextLogin(w, r, s, start{returnTo: rd, clicked: asked, mode: m}, h, now)
 }
 
 // goesRound stops a browser that the login page sends on with a live session and that keeps coming back.
@@ -51,12 +59,6 @@ func (e *Engine) goesRound(w http.ResponseWriter, r *http.Request, s *site, rd s
 	return round
 }
 
-// askedFor reports whether a GET of the login page was somebody's wish: on a site that is read anonymously
-// nothing else leads there, but for the redirects that say so.
-func (e *Engine) askedFor(query url.Values) bool {
-	return e.cfg.WithoutSession == WithoutSessionAnonymous && query.Get("auto") == ""
-}
-
 // nextLogin does what comes next for a person without a session who did not click just now.
 func (e *Engine) nextLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint, now time.Time) {
 	switch {
@@ -67,9 +69,9 @@ func (e *Engine) nextLogin(w http.ResponseWriter, r *http.Request, s *site, st s
 	case e.silentDue(h, now):
 		st.silent = true
 		e.startLogin(w, r, s, st, h)
-	case e.cfg.WithoutSession == WithoutSessionPage:
+	case st.mode == modePage:
 		e.loginPage(w, r, s, st.returnTo, false)
-	case e.readsOn(st.clicked):
+	case st.mode.readsOn(st.clicked):
 		e.readAnonymously(w, r, s, st.returnTo)
 	default:
 		e.startLogin(w, r, s, st, h)
@@ -82,7 +84,7 @@ func (e *Engine) loginClicked(w http.ResponseWriter, r *http.Request, s *site) {
 	if !ok {
 		return
 	}
-	rd, now := returnTo(form), e.now()
+	rd, now := s.returnToOf(form), e.now()
 	if op, _ := e.session(s, r.Header, now); op != nil {
 		e.loginDone(w, r, s, op, rd, now)
 		return
@@ -93,7 +95,7 @@ func (e *Engine) loginClicked(w http.ResponseWriter, r *http.Request, s *site) {
 // clickedLogin starts a login for a person who clicked: silent first only where nothing is remembered against
 // it, and with the full login to follow.
 func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, rd string, h hint, now time.Time) {
-	st := start{returnTo: rd, clicked: true, silent: e.silentDue(h, now)}
+	st := start{returnTo: rd, clicked: true, silent: e.silentDue(h, now), mode: e.rules[0].mode}
 	if h.Logout != notLoggedOut {
 		h.Logout = clickedSince
 		if h.LoggedOutAt.After(now) { // by the clock of another replica
@@ -101,12 +103,17 @@ func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, r
 		}
 	}
 	h.Successes, h.FirstSuccess, h.foreign = 0, time.Time{}, nil
+	if s.auth != "" { // the click is in the hint, which that site shares
+		e.remember(w, r, s, h, now)
+		redirect(w, r, s.elsewhere(rd, modeLogin))
+		return
+	}
 	e.startLogin(w, r, s, st, h)
 }
 
 // loginDone goes on with a live session, renewed where it has an idle limit.
 func (e *Engine) loginDone(w http.ResponseWriter, r *http.Request, s *site, op *opened, rd string, now time.Time) {
-	if !e.allowed(op) {
+	if !e.allowedSomewhere(op) {
 		e.forbidPage(w, r, s, op, rd)
 		return
 	}
@@ -117,7 +124,7 @@ func (e *Engine) loginDone(w http.ResponseWriter, r *http.Request, s *site, op *
 			e.logCookieError("session", err)
 		}
 	}
-	redirect(w, r, s.origin+rd)
+	redirect(w, r, s.at(rd))
 }
 
 // writeSession seals a session into its cookie and returns the size of its value, in bytes.
@@ -131,14 +138,6 @@ func (e *Engine) writeSession(w http.ResponseWriter, r *http.Request, s *site, d
 		maxAge = d.Expires.Sub(now)
 	}
 	return len(sealed), s.jar.Set(w, r, sealed, maxAge)
-}
-
-// returnTo takes the return path of a query or a form: exactly one that passes, and otherwise the site's root.
-func returnTo(values url.Values) string {
-	if rd := values["rd"]; len(rd) == 1 {
-		return returnToFromURI(rd[0])
-	}
-	return "/"
 }
 
 // ownForm reads a form of ours. It answers for itself, and returns false, when the request is not the person's

@@ -28,7 +28,7 @@ func (e *Engine) logout(w http.ResponseWriter, r *http.Request, s *site, o Origi
 	}
 	// Without a session the page asks as well: the app may still have one of its own, and Vipps may remember the browser.
 	if rd := r.URL.Query()["rd"]; len(rd) == 1 {
-		p.ReturnTo = returnToFromURI(rd[0])
+		p.ReturnTo = s.returnTo(rd[0])
 	}
 	e.page(w, r, s, p)
 }
@@ -49,12 +49,12 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 	h = hint{Logout: waitsForClick, LoggedOutAt: now, MissUntil: h.MissUntil}
 	rd, asked := form["rd"]
 	if form.Get("then") == "login" {
-		e.clickedLogin(w, r, s, returnTo(form), h, now)
+		e.clickedLogin(w, r, s, s.returnToOf(form), h, now)
 		return
 	}
 	e.remember(w, r, s, h, now)
 	if asked && len(rd) == 1 && rd[0] != "" {
-		redirect(w, r, s.origin+returnToFromURI(rd[0]))
+		redirect(w, r, s.at(s.returnTo(rd[0])))
 		return
 	}
 	redirect(w, r, s.origin+pathLogout)
@@ -121,7 +121,7 @@ func (e *Engine) me(w http.ResponseWriter, r *http.Request, s *site) {
 	switch {
 	case op == nil:
 		e.loginRequired(w, r, s, Original{Header: r.Header})
-	case !e.allowed(op):
+	case !e.allowedSomewhere(op):
 		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
 	default:
 		answer := meAnswer{

@@ -16,10 +16,20 @@ const refusedBodyTime = 5 * time.Second
 // be what the browser asked for. Identity headers that a client sends never reach next, whatever their spelling,
 // and neither do our cookies. Request headers are changed in place.
 func (e *Engine) Protect(next http.Handler) http.Handler {
+	return e.ProtectSites(func(string) http.Handler { return next })
+}
+
+// ProtectSites is [Engine.Protect] for sites with an app each: next gives the one of a site by its origin, in the form of
+// [Origin]. A site for which that is nil has our own pages only.
+func (e *Engine) ProtectSites(next func(origin string) http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Serve returns what the function returns, and this one returns nothing.
-		_ = e.Serve(w, r, e.browserRequest(r), true, func(w http.ResponseWriter, r *http.Request, _ Decision) error {
-			next.ServeHTTP(w, r)
+		_ = e.Serve(w, r, e.browserRequest(r), true, func(w http.ResponseWriter, r *http.Request, d Decision) error {
+			if app := next(d.site.origin); app != nil {
+				app.ServeHTTP(w, r)
+				return nil
+			}
+			e.page(w, r, d.site, page{Kind: pageNotFound})
 			return nil
 		})
 	})
@@ -31,6 +41,7 @@ func (e *Engine) Protect(next http.Handler) http.Handler {
 func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, protected bool,
 	next func(http.ResponseWriter, *http.Request, Decision) error,
 ) error {
+	e = e.of(o.Host)
 	path, _, _ := strings.Cut(o.URI, "?")
 	if strings.HasPrefix(path, pathPrefix) {
 		e.endpoint(w, r, o, path)
@@ -68,7 +79,7 @@ func (e *Engine) identify(h http.Header, d *Decision) {
 	}
 	own := make([]string, len(e.names))
 	for i, name := range e.names {
-		own[i] = d.opened.values[i][0]
+		own[i] = d.values[i][0]
 		if own[i] != "" {
 			h[name] = own[i : i+1 : i+1]
 		}

@@ -11,12 +11,11 @@ import (
 // opened is a session as requests need it: unsealed, with every header value ready. It is shared between
 // requests; only what is atomic in it changes.
 type opened struct {
-	data   sessionData
-	until  int64      // Unix seconds: the sooner of expiry and idle end
-	values [][]string // one for each of the engine's header specs; for answers of ours only, see [Engine.identify]
-	phone  string
+	data  sessionData
+	until int64  // Unix seconds: the sooner of expiry and idle end
+	views []view // one for each policy
+	phone string
 
-	verdict atomic.Uint64 // policy version << 1 | allowed; 0 is none yet
 	checked atomic.Uint64 // State.revocations when it was last seen not to be revoked
 	renewal atomic.Int64  // Unix seconds of the last request that was sent to renew it
 }
@@ -133,25 +132,30 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 	}
 	op.until = until.Unix()
 	op.phone, _ = d.claim("phone_number")
-	op.values = e.headerValues(d)
+	op.views = make([]view, len(e.rules))
+	for i, r := range e.rules {
+		op.views[i].values = headerValues(d, r.specs)
+	}
 	return op, noCookie
 }
 
 // headerValues makes every identity header ready: one value each, empty where the person has no such claim.
-func (e *Engine) headerValues(d *sessionData) [][]string {
-	flat := make([]string, len(e.headers))
-	values := make([][]string, len(e.headers))
-	for i, h := range e.headers {
-		flat[i] = e.headerValue(d, h)
+func headerValues(d *sessionData, specs []headerSpec) [][]string {
+	flat := make([]string, len(specs))
+	values := make([][]string, len(specs))
+	for i, h := range specs {
+		flat[i] = headerValue(d, h)
 		values[i] = flat[i : i+1 : i+1]
 	}
 	return values
 }
 
-func (e *Engine) headerValue(d *sessionData, h headerSpec) string {
+func headerValue(d *sessionData, h headerSpec) string {
 	switch {
 	case h.Name == headerAuth:
 		return authAuthenticated
+	case h.Claim == "":
+		return ""
 	case h.Claim == "sub":
 		return encodeValue(h.Encoding, d.Sub)
 	}

@@ -61,6 +61,8 @@ type page struct {
 	// "/\host", a control character anywhere) counts as "/". Forms carry it in the hidden field rd; the logout
 	// form only when it is set, since without rd a logout ends on its own page.
 	ReturnTo string
+	// Origins are those of other sites that ReturnTo may begin with. Zero: none.
+	Origins []string
 
 	LoginAction, LogoutAction, ResultAction string // absolute paths; zero: those under /_vipps
 

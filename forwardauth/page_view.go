@@ -124,7 +124,7 @@ func (b *pageBuilder) build() {
 	case pageAppAway:
 		b.heading("away.title")
 		b.say("away.text")
-		b.link("button.retry", "main", pagePath(b.page.ReturnTo, "/"))
+		b.link("button.retry", "main", b.returnTo())
 	case pageNotFound:
 		b.heading("notfound.title")
 		b.say("notfound.text")
@@ -140,7 +140,7 @@ func (b *pageBuilder) build() {
 	case pageAlready:
 		b.heading("already.title")
 		b.sayPerson("already.text", "already.nobody")
-		b.link("button.continue", "main", pagePath(b.page.ReturnTo, "/"))
+		b.link("button.continue", "main", b.returnTo())
 		b.someoneElse()
 	default:
 		b.buildError()
@@ -190,10 +190,10 @@ func (b *pageBuilder) buildLogout() {
 	b.say("logout.text")
 	var fields []pageField
 	if b.page.ReturnTo != "" {
-		fields = append(fields, pageField{"rd", pagePath(b.page.ReturnTo, "/")})
+		fields = append(fields, pageField{"rd", b.returnTo()})
 	}
 	b.post("button.logout", "main", pagePath(b.page.LogoutAction, "/_vipps/logout"), fields...)
-	b.link("button.stay", "quiet", pagePath(b.page.ReturnTo, "/"))
+	b.link("button.stay", "quiet", b.returnTo())
 }
 
 // pageLoopCauses are the causes that the loop page has words for, besides "unknown".
@@ -231,7 +231,7 @@ func (b *pageBuilder) buildUnavailable() {
 	b.heading("unavailable.title")
 	b.say("unavailable.text")
 	b.sayWhen()
-	b.link("button.retry", "main", pagePath(b.page.ReturnTo, "/"))
+	b.link("button.retry", "main", b.returnTo())
 }
 
 // sayWhen says when to try again, as exactly as a person would.
@@ -249,6 +249,16 @@ func (b *pageBuilder) sayWhen() {
 		b.text.n = strconv.Itoa((seconds + 59) / 60)
 		b.say("unavailable.minutes")
 	}
+}
+
+// returnTo is where the person wanted to go: a path of this site, or a page of one of the other origins.
+func (b *pageBuilder) returnTo() string {
+	for _, origin := range b.page.Origins {
+		if rest, ok := strings.CutPrefix(b.page.ReturnTo, origin); ok && pagePath(rest, "") != "" {
+			return origin + rest
+		}
+	}
+	return pagePath(b.page.ReturnTo, "/")
 }
 
 func (b *pageBuilder) heading(key string) { b.view.Heading = b.text.plain(key) }
@@ -292,11 +302,11 @@ func (b *pageBuilder) link(key, look, target string) {
 // login is the button that starts a login and comes back to ReturnTo.
 func (b *pageBuilder) login(key, look string) {
 	b.post(key, look, pagePath(b.page.LoginAction, "/_vipps/login"),
-		pageField{"rd", pagePath(b.page.ReturnTo, "/")})
+		pageField{"rd", b.returnTo()})
 }
 
 // someoneElse is the button that ends this session and asks for the next login.
 func (b *pageBuilder) someoneElse() {
 	b.post("button.other", "quiet", pagePath(b.page.LogoutAction, "/_vipps/logout"),
-		pageField{"then", "login"}, pageField{"rd", pagePath(b.page.ReturnTo, "/")})
+		pageField{"then", "login"}, pageField{"rd", b.returnTo()})
 }

@@ -69,8 +69,11 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
 // page fills in what every page of a site shows and writes it. s is nil where the host is none of ours.
 func (e *Engine) page(w http.ResponseWriter, r *http.Request, s *site, p page) {
 	p.SiteName, p.Contact, p.Market = e.cfg.SiteName, e.cfg.Contact, e.cfg.Market
-	if p.SiteName == "" && s != nil {
-		p.SiteName = s.host
+	if s != nil {
+		p.Origins = s.shared
+		if p.SiteName == "" {
+			p.SiteName = s.host
+		}
 	}
 	if p.Reference == "" && p.Kind == pageError && e.limits.allow("page "+p.Code, manyMessages, e.now()) {
 		p.Reference = newReference() // a reference is one that the log has
@@ -126,6 +129,7 @@ func (e *Engine) stopLoop(w http.ResponseWriter, r *http.Request, s *site, rd st
 // anything else, with status 502 or 504. The log gets err, and the reference that the page shows.
 func (e *Engine) AppUnavailable(w http.ResponseWriter, r *http.Request, status int, err error) {
 	o := e.browserRequest(r)
+	e = e.of(o.Host)
 	reference := newReference()
 	e.metrics.refused("app_unavailable")
 	e.log.Error("the application doesn't answer", zap.String("reference", reference), zap.String("method", r.Method), zap.Int("status", status), zap.Error(err))

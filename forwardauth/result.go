@@ -67,6 +67,7 @@ type result struct {
 	Round      int64
 	RetryAfter int64 // seconds
 	Clicked    bool
+	Mode       mode
 	Made       time.Time
 }
 
@@ -79,6 +80,7 @@ func (res *result) append(b []byte) []byte {
 	b = session.AppendInt(b, res.Round)
 	b = session.AppendInt(b, res.RetryAfter)
 	b = session.AppendBool(b, res.Clicked)
+	b = session.AppendInt(b, int64(res.Mode))
 	return session.AppendTime(b, res.Made)
 }
 
@@ -96,6 +98,7 @@ func (res *result) read(payload []byte) error {
 	res.Round = r.Int()
 	res.RetryAfter = r.Int()
 	res.Clicked = r.Bool()
+	res.Mode = mode(r.Int())
 	res.Made = r.Time()
 	return r.Done()
 }
@@ -162,7 +165,7 @@ func (e *Engine) result(w http.ResponseWriter, r *http.Request, s *site, o Origi
 		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeLostState})
 		return
 	}
-	res.ReturnTo = returnToFromURI(res.ReturnTo)
+	res.ReturnTo = s.returnTo(res.ReturnTo)
 	switch res.Kind {
 	case resultRestart, resultFull, resultLogin:
 		e.goOn(w, r, s, res)
@@ -187,7 +190,7 @@ func (e *Engine) goOn(w http.ResponseWriter, r *http.Request, s *site, res resul
 		return
 	}
 	h := e.hint(s, r.Header)
-	st := start{returnTo: res.ReturnTo, clicked: res.Clicked, round: res.Round}
+	st := start{returnTo: res.ReturnTo, clicked: res.Clicked, round: res.Round, mode: res.Mode}
 	switch {
 	case h.Logout == waitsForClick || res.Kind == resultLogin:
 		e.loginPage(w, r, s, res.ReturnTo, h.Logout == waitsForClick)

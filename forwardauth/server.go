@@ -16,6 +16,7 @@ const (
 	authAnonymous     = "anonymous"
 	headerProxySecret = "X-Vipps-Proxy-Secret" //nolint:gosec // a header's name
 	defaultPolicy     = "default"
+	noPolicy          = "/" // the name that no policy has
 )
 
 // ForwardAuth returns the handler of the standalone service: the endpoints that a proxy asks, for trusted peers
@@ -29,7 +30,8 @@ func (e *Engine) serveForwardAuth(w http.ResponseWriter, r *http.Request) {
 		e.authz(w, r, rest)
 		return
 	}
-	e.endpoint(w, r, e.browserRequest(r), path)
+	o := e.browserRequest(r)
+	e.of(o.Host).endpoint(w, r, o, path)
 }
 
 // rawPath is the path as it was sent. Where Go keeps no raw form, the decoded one is the same for every path
@@ -164,27 +166,34 @@ func (e *Engine) authz(w http.ResponseWriter, r *http.Request, rest string) {
 		e.untrusted(w, r)
 		return
 	}
-	var answer func(http.ResponseWriter, *http.Request)
+	switch {
+	case !hasPolicy:
+		policy = defaultPolicy
+	case policy == "":
+		policy = noPolicy
+	}
 	switch dialect {
 	case "forward-auth":
-		answer = e.forwardAuth
+		e.forwardAuth(w, r, policy)
 	case "auth-request":
-		answer = e.authRequest
+		e.authRequest(w, r, policy)
 	case "challenge":
-		answer = e.challenge
+		e.challenge(w, r, policy)
 	default:
 		e.page(w, r, nil, page{Kind: pageNotFound})
-		return
 	}
-	if hasPolicy && policy != defaultPolicy {
-		e.metrics.refused("policy")
-		if e.limits.allow("policy", 1, e.now()) {
-			e.log.Error("unknown policy in an authz path", zap.String("policy", clip(policy)), zap.String("cure", "use "+defaultPolicy))
+}
+
+// unknownPolicy tells the operator of a path with a policy that isn't configured.
+func (e *Engine) unknownPolicy(policy string) {
+	e.metrics.refused("policy")
+	if e.limits.allow("policy", 1, e.now()) {
+		names := make([]string, len(e.rules))
+		for i, r := range e.rules {
+			names[i] = r.name
 		}
-		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "unknown_policy"})
-		return
+		e.log.Error("unknown policy in an authz path", zap.String("policy", clip(policy)), zap.String("cure", "use "+strings.Join(names, ", ")+", or add it to policies"))
 	}
-	answer(w, r)
 }
 
 func (e *Engine) untrusted(w http.ResponseWriter, r *http.Request) {
@@ -212,13 +221,24 @@ func peerAddress(remote string) string {
 
 // judged recovers the request that a proxy asks about and refuses one that could hand the app an identity of
 // the client's own making.
-func (e *Engine) judged(r *http.Request, read func(http.Header) (Original, error)) (Original, int) {
+func (e *Engine) judged(r *http.Request, policy string, read func(http.Header) (Original, error)) (*Engine, Original, int) {
 	o, err := read(r.Header)
 	if err != nil {
 		e.unreadable(err, r.RemoteAddr)
-		return o, http.StatusUnauthorized
+		return e, o, http.StatusUnauthorized
 	}
-	return o, e.refuseAlias(r.Header)
+	o.Policy = policy
+	e = e.of(o.Host)
+	return e, o, e.unfit(o)
+}
+
+// unfit returns 403 for a question that can't be answered with an identity, whoever asks, and 0 for others.
+func (e *Engine) unfit(o Original) int {
+	if e.rulesOf(o.Policy) == nil {
+		e.unknownPolicy(o.Policy)
+		return http.StatusForbidden
+	}
+	return e.refuseAlias(o.Header)
 }
 
 // unreadable counts and logs a question that doesn't say which request it is about.
@@ -227,6 +247,15 @@ func (e *Engine) unreadable(err error, peer string) {
 	if e.limits.allow("forwarded", 1, e.now()) {
 		e.log.Warn("request refused: forwarded headers are missing or malformed", zap.Error(err), zap.String("peer", peerAddress(peer)))
 	}
+}
+
+// badQuestion answers one that can't be judged.
+func (e *Engine) badQuestion(w http.ResponseWriter, r *http.Request, status int, o Original) {
+	answer := errorAnswer{Error: "bad_request"}
+	if e.rulesOf(o.Policy) == nil {
+		answer.Error = "unknown_policy"
+	}
+	writeJSON(w, r, status, answer)
 }
 
 // refuseAlias returns 403 for a request that could hand the app an identity of the client's own making, and 0 for others.
@@ -243,10 +272,10 @@ func (e *Engine) refuseAlias(h http.Header) int {
 }
 
 // forwardAuth is the dialect of Traefik, Caddy's forward_auth and HAProxy.
-func (e *Engine) forwardAuth(w http.ResponseWriter, r *http.Request) {
-	o, status := e.judged(r, fromForwardAuth)
+func (e *Engine) forwardAuth(w http.ResponseWriter, r *http.Request, policy string) {
+	e, o, status := e.judged(r, policy, fromForwardAuth)
 	if status != 0 {
-		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
+		e.badQuestion(w, r, status, o)
 		return
 	}
 	e.answer(w, r, o)
@@ -274,18 +303,19 @@ func (e *Engine) Judge(w http.ResponseWriter, o Original, peer string) {
 	if o, err = o.checked(); err != nil {
 		e.unreadable(err, peer)
 	} else {
-		status = e.refuseAlias(o.Header)
+		e = e.of(o.Host)
+		status = e.unfit(o)
 	}
 	if status != 0 {
-		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
+		e.badQuestion(w, r, status, o)
 		return
 	}
 	e.answer(w, r, o)
 }
 
 // authRequest is the dialect of nginx's auth_request: 200, 401 or 403, and nothing else ever.
-func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request) {
-	o, status := e.judged(r, fromAuthRequest)
+func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request, policy string) {
+	e, o, status := e.judged(r, policy, fromAuthRequest)
 	if status == 0 {
 		d := e.Decide(o)
 		e.metrics.verdict(&d)
@@ -305,10 +335,10 @@ func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request) {
 }
 
 // challenge answers what nginx sends here after a 401 or 403 of auth-request, as forward-auth would have.
-func (e *Engine) challenge(w http.ResponseWriter, r *http.Request) {
-	o, status := e.judged(r, fromAuthRequest)
+func (e *Engine) challenge(w http.ResponseWriter, r *http.Request, policy string) {
+	e, o, status := e.judged(r, policy, fromAuthRequest)
 	if status != 0 {
-		writeJSON(w, r, status, errorAnswer{Error: "bad_request"})
+		e.badQuestion(w, r, status, o)
 		return
 	}
 	d := e.Decide(o)
@@ -334,7 +364,7 @@ func (e *Engine) allow(h http.Header, d *Decision) {
 		return
 	}
 	for i, name := range e.names {
-		h[name] = d.opened.values[i]
+		h[name] = d.values[i]
 	}
 }
 

@@ -55,6 +55,13 @@ func parsePublicURL(s string) (origin, host string, loopback bool, err error) {
 	return scheme + "://" + host, host, loopback, nil
 }
 
+// Origin returns a public URL, as in [Config].PublicURLs, as browsers write it: in lower case, without the scheme's own
+// port and without a slash at its end.
+func Origin(publicURL string) (string, error) {
+	origin, _, _, err := parsePublicURL(publicURL)
+	return origin, err
+}
+
 // splitHost returns the name of a normalized host without its port, or its
 // address. ok is false for an address that is not in its usual form, such as
 // 127.1, which a browser would rewrite.

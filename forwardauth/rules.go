@@ -1,0 +1,204 @@
+package forwardauth
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// Policy is a named set of rules for a part of the sites. It differs from its [Config] in what is set here; a login and
+// its session are the same whatever the policy.
+type Policy struct {
+	// Name is what a proxy puts into the path behind the endpoint: lower-case letters, digits and hyphens. Required;
+	// "default" is the one of the Config.
+	Name string
+	// Allow says who may pass. Default: that of the Config.
+	Allow []string
+	// Headers are the identity headers. A header that another policy has and this one doesn't is sent empty, so that what a
+	// proxy copies clears what the client sent. Default: those of the Config.
+	Headers []string
+	// HeaderEncoding is how they are written. Default: that of the Config.
+	HeaderEncoding string
+	// WithoutSession is "login", "page" or "anonymous". Default: that of the Config.
+	WithoutSession string
+}
+
+// mode is the setting without_session.
+type mode int64
+
+const (
+	modeLogin mode = iota
+	modePage
+	modeAnonymous
+)
+
+var modes = [...]string{modeLogin: WithoutSessionLogin, modePage: WithoutSessionPage, modeAnonymous: WithoutSessionAnonymous}
+
+// parseMode reads a mode by its name; any other name is modeLogin, and not ok.
+func parseMode(name string) (mode, bool) {
+	i := slices.Index(modes[:], name)
+	return mode(max(i, 0)), i >= 0
+}
+
+// query is what tells the login page of a mode that isn't the usual one. auto marks a redirect that nobody asked for, from
+// a page that may be read anonymously.
+func (m mode) query(usual mode) string {
+	switch {
+	case m == modeAnonymous:
+		return "&auto=1"
+	case m != usual:
+		return "&mode=" + modes[m]
+	}
+	return ""
+}
+
+// modeOf is the mode that a visit to the login page is of, and whether it was somebody's wish: on a site that is read
+// anonymously nothing else leads there, but for the redirects that say so. A visitor who makes one up chooses how they
+// themselves are asked, and nothing else.
+func (e *Engine) modeOf(query url.Values) (m mode, asked bool) {
+	if query.Get("auto") != "" && e.readable {
+		return modeAnonymous, false
+	}
+	if m, ok := parseMode(query.Get("mode")); ok && m != modeAnonymous {
+		return m, false
+	}
+	return e.rules[0].mode, e.rules[0].mode == modeAnonymous
+}
+
+// rules are what a policy says, made ready.
+type rules struct {
+	name  string
+	index int // in Engine.rules, and in opened.views
+	who   *policy
+	mode  mode
+	specs []headerSpec // one for each of the engine's names; without Claim where the policy has no such header
+}
+
+// parseRules reads the rules of the configuration itself and those of its policies.
+func (c *Config) parseRules() ([]*rules, []headerSpec, []error) {
+	own := Policy{Name: defaultPolicy, Allow: c.Allow, Headers: c.Headers, HeaderEncoding: c.HeaderEncoding, WithoutSession: c.WithoutSession}
+	var all []*rules
+	var union []headerSpec
+	var errs []error
+	seen := map[string]bool{}
+	for i, p := range append([]Policy{own}, c.Policies...) {
+		r, problems := c.parsePolicy(p)
+		if i > 0 {
+			if !policyName(p.Name) || seen[p.Name] {
+				problems = append(problems, errors.New("its name must be of lower-case letters, digits and hyphens, not `default`, and its own"))
+			}
+			for j, err := range problems {
+				problems[j] = &vipps.ConfigError{Setting: "policies", Reason: fmt.Sprintf("policy %d: %v", i, err)}
+			}
+		}
+		seen[p.Name] = true
+		errs = append(errs, problems...)
+		r.index = i
+		all = append(all, r)
+		for _, spec := range r.specs {
+			if !slices.ContainsFunc(union, func(s headerSpec) bool { return s.Name == spec.Name }) {
+				union = append(union, spec)
+			}
+		}
+	}
+	for _, r := range all {
+		r.align(union)
+	}
+	return all, union, errs
+}
+
+func (c *Config) parsePolicy(p Policy) (*rules, []error) {
+	if len(p.Allow) == 0 {
+		p.Allow = c.Allow
+	}
+	if len(p.Headers) == 0 {
+		p.Headers = c.Headers
+	}
+	defaultTo(&p.HeaderEncoding, c.HeaderEncoding)
+	defaultTo(&p.WithoutSession, c.WithoutSession)
+	r := &rules{name: p.Name}
+	var errs, problems []error
+	r.who, errs = parseAllow(p.Allow, c.Market, c.Now)
+	r.specs, problems = parseHeaders(p.Headers, p.HeaderEncoding, c.Scopes)
+	errs = append(errs, problems...)
+	var known bool
+	if r.mode, known = parseMode(p.WithoutSession); !known && p.Name != defaultPolicy { // whose value check has seen
+		errs = append(errs, &vipps.ConfigError{Setting: "without_session", Reason: "must be one of " + strings.Join(modes[:], ", ")})
+	}
+	// At one of several sites a policy may be of no use, and lets nobody pass there whom it knows by phone number only.
+	if useful := p.Name == defaultPolicy || !c.oneOfSeveral; useful && r.who.listsPhones() && !slices.Contains(c.Scopes, vipps.ScopePhoneNumber) && !slices.Contains(c.Scopes, "phone") {
+		errs = append(errs, &vipps.ConfigError{
+			Setting: "scopes", Reason: "lacks phoneNumber, which allow needs: it lists phone numbers, and without the scope nobody's is known",
+		})
+	}
+	return r, errs
+}
+
+// policyName reports whether a name can stand in a path as it is.
+func policyName(name string) bool {
+	return name != "" && len(name) <= 64 && name != defaultPolicy && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
+	})
+}
+
+// align orders the headers as the engine's names are.
+func (r *rules) align(union []headerSpec) {
+	aligned := make([]headerSpec, len(union))
+	for i, u := range union {
+		aligned[i] = headerSpec{Name: u.Name}
+		if at := slices.IndexFunc(r.specs, func(s headerSpec) bool { return s.Name == u.Name }); at >= 0 {
+			aligned[i] = r.specs[at]
+		}
+	}
+	r.specs = aligned
+}
+
+// rulesOf are those of a policy by its name, and nil for an unknown one.
+func (e *Engine) rulesOf(name string) *rules {
+	if name == "" || name == defaultPolicy {
+		return e.rules[0]
+	}
+	for _, r := range e.rules[1:] {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// view is a session as one policy sees it.
+type view struct {
+	values  [][]string    // one for each of the engine's names; for answers of ours only, see [Engine.identify]
+	verdict atomic.Uint64 // version of the policy << 1 | allowed; 0 is none yet
+}
+
+// allowed asks a policy, once for each version of it.
+func (e *Engine) allowed(op *opened, r *rules) bool {
+	verdict := &op.views[r.index].verdict
+	version := r.who.version()
+	if v := verdict.Load(); v>>1 == version+1 {
+		return v&1 == 1
+	}
+	ok := r.who.allows(op.data.Sub, op.phone)
+	if err := r.who.fileError(); err != nil && e.limits.allow("allow file", 1, e.now()) {
+		e.log.Error("a file of allow cannot be used: the list is as it last was", zap.Error(err))
+	}
+	v := (version + 1) << 1
+	if ok {
+		v |= 1
+	}
+	verdict.Store(v)
+	return ok
+}
+
+// allowedSomewhere reports whether any policy lets this person pass. Which one is asked is for the page to say.
+func (e *Engine) allowedSomewhere(op *opened) bool {
+	return slices.ContainsFunc(e.rules, func(r *rules) bool { return e.allowed(op, r) })
+}
