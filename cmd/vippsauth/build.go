@@ -92,6 +92,9 @@ func (c *config) engineConfig(client *vipps.Client, keys session.Keys) forwardau
 		SessionTTL:      c.sessionTTL,
 		SessionIdle:     c.sessionIdle,
 		SessionPersist:  c.sessionPersist,
+		CookieDomain:    c.cookieDomain,
+		AuthURL:         c.authURL,
+		Policies:        c.policies,
 		TrustedProxies:  c.trustedProxies,
 		ProxySecret:     c.proxySecret,
 	}

@@ -15,20 +15,26 @@ import (
 )
 
 // readConfigFile finds the settings in a YAML file: one mapping of keys to scalars or lists of scalars.
-func readConfigFile(path string, table map[string]*setting, rep *report) map[string]candidate {
+func readConfigFile(path string, table map[string]*setting, rep *report) fileContent {
 	b, err := readFile(path, maxConfigFile)
 	if err != nil {
 		rep.add(problem{source: path, what: "cannot read the configuration file: " + reasonOf(err), mend: "name a readable file with --config"})
 		rep.incomplete = true
-		return nil
+		return fileContent{}
 	}
 	f := &configFile{path: path, table: table, rep: rep}
 	root, ok := f.parse(b)
 	if !ok {
 		rep.incomplete = true
-		return nil
+		return fileContent{}
 	}
 	return f.settings(root)
+}
+
+// fileContent is what a configuration file says.
+type fileContent struct {
+	values          map[string]candidate
+	sites, policies []section
 }
 
 // A configFile is one YAML file being read.
@@ -88,8 +94,9 @@ func (f *configFile) parse(b []byte) (*yaml.Node, bool) {
 var yamlAlias = regexp.MustCompile(`[:-][ \t]+\*`)
 
 // settings reads the pairs of the mapping.
-func (f *configFile) settings(root *yaml.Node) map[string]candidate {
+func (f *configFile) settings(root *yaml.Node) fileContent {
 	values := map[string]candidate{}
+	content := fileContent{values: values}
 	lines := map[string]int{}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k, v := root.Content[i], root.Content[i+1]
@@ -101,6 +108,14 @@ func (f *configFile) settings(root *yaml.Node) map[string]candidate {
 			f.add(k.Line, "", "is not the name of a setting", `write "key: value"`)
 		case seen:
 			f.add(k.Line, key, "is given twice, here and on line "+strconv.Itoa(first), "keep one of them")
+		case key == sitesKey:
+			lines[key] = k.Line
+			f.rep.sources[key] = f.at(k.Line)
+			content.sites = f.sections(key, v, siteKeys())
+		case key == policiesKey:
+			lines[key] = k.Line
+			f.rep.sources[key] = f.at(k.Line)
+			content.policies = f.sections(key, v, policyKeys())
 		case laterMend(key) != "":
 			f.add(k.Line, key, notSupported, laterMend(key))
 		case !known:
@@ -113,7 +128,7 @@ func (f *configFile) settings(root *yaml.Node) map[string]candidate {
 			}
 		}
 	}
-	return values
+	return content
 }
 
 // items reads a scalar or a list of scalars.

@@ -57,8 +57,10 @@ func load(src sources) (*config, *report) {
 		}
 	}
 	values := map[string]candidate{}
+	var file fileContent
 	if path != "" {
-		maps.Copy(values, readConfigFile(path, table, rep))
+		file = readConfigFile(path, table, rep)
+		maps.Copy(values, file.values)
 	}
 	maps.Copy(values, readEnvironment(environ, table, rep))
 	for key, given := range src.flags {
@@ -71,6 +73,8 @@ func load(src sources) (*config, *report) {
 			apply(c, &s, v, rep)
 		}
 	}
+	c.addSites(file.sites, values, rep)
+	c.addPolicies(file.policies, rep)
 	return c, rep
 }
 

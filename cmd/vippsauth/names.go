@@ -10,12 +10,8 @@ const notSupported = "not supported in this version"
 // laterMend returns what to do in place of a setting that a later release may bring; empty for any other name.
 func laterMend(key string) string {
 	switch key {
-	case "sites", "policies":
-		return "use one configuration, and one process, for each site or policy"
 	case "fcgi_listen":
 		return "use listen, over HTTP"
-	case "cookie_domain":
-		return "use one public_url for each host; each has a session of its own"
 	default:
 		return ""
 	}

@@ -13,13 +13,24 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
 )
 
 // mainHandler returns what the site's listener serves: the sidecar, or the endpoints that a proxy and browsers use.
 func (s *service) mainHandler(c *config) http.Handler {
 	switch {
-	case c.upstream != nil:
-		return forwardedFor(s.engine.Trusts, s.engine.Protect(newSidecar(c, s.log, s.engine.AppUnavailable)))
+	case c.isSidecar():
+		apps := map[string]http.Handler{}
+		for _, sc := range c.all() {
+			app := newSidecar(sc, s.log, s.engine.AppUnavailable)
+			for _, raw := range sc.publicURLs {
+				if origin, err := forwardauth.Origin(raw); err == nil { // or the engine would not have been made
+					apps[origin] = app
+				}
+			}
+		}
+		return forwardedFor(s.engine.Trusts, s.engine.ProtectSites(func(origin string) http.Handler { return apps[origin] }))
 	case s.authz != nil:
 		return withoutAuthz(s.engine.ForwardAuth())
 	default:

@@ -73,7 +73,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 		logger.Warn(w.what, zap.String("setting", w.setting), zap.String("mend", w.mend))
 	}
 	logEffective(logger, rep.values)
-	s := &service{log: logger, ops: newOps(), proxies: c.upstream != nil}
+	s := &service{log: logger, ops: newOps(), proxies: c.isSidecar()}
 	emu, closeAll, err := s.listen(ctx, c, rep.redirectURIs)
 	defer closeAll()
 	if err != nil {
@@ -142,11 +142,13 @@ func (s *service) build(c *config, issuer string) error {
 	if created {
 		s.log.Info("cookie_keys_file created, with a fresh key: other replicas need the same file", zap.String("path", c.cookieKeysFile))
 	}
-	if s.client, err = vipps.New(c.vippsConfig(issuer)); err != nil {
+	clients, err := c.clients(issuer)
+	if err != nil {
 		return err
 	}
-	s.ops.provider = s.client.Ready
-	cfg := c.engineConfig(s.client, keys)
+	s.clients = slices.Compact(slices.Clone(clients))
+	s.ops.provider = s.providerReady
+	cfg := c.engines(clients, keys)
 	cfg.Logger = s.log
 	cfg.Metrics = s.ops.registry
 	s.engine, err = forwardauth.New(cfg)
@@ -155,19 +157,21 @@ func (s *service) build(c *config, issuer string) error {
 
 // startEmulator starts the emulator of environment emulator, with our client known to it.
 func (c *config) startEmulator(redirectURIs []string) (*emulator.Server, error) {
-	id, secret := c.credentials()
-	method := emulator.AuthBasic
-	if c.clientAuth == vipps.ClientAuthPost {
-		method = emulator.AuthPost
+	var clients []emulator.Client
+	for _, sc := range c.all() {
+		id, secret := sc.credentials()
+		if slices.ContainsFunc(clients, func(known emulator.Client) bool { return known.ID == id }) {
+			continue
+		}
+		method := emulator.AuthBasic
+		if sc.clientAuth == vipps.ClientAuthPost {
+			method = emulator.AuthPost
+		}
+		clients = append(clients, emulator.Client{
+			ID: id, Secret: secret.Reveal(), Name: sc.displayName(), RedirectURIs: redirectURIs, AuthMethod: method, Advanced: sc.acrValues != "",
+		})
 	}
-	return emulator.Start(c.emulatorListen, emulator.Config{Clients: []emulator.Client{{
-		ID:           id,
-		Secret:       secret.Reveal(),
-		Name:         c.displayName(),
-		RedirectURIs: redirectURIs,
-		AuthMethod:   method,
-		Advanced:     c.acrValues != "",
-	}}})
+	return emulator.Start(c.emulatorListen, emulator.Config{Clients: clients})
 }
 
 // displayName is how the emulator's pages call the site.

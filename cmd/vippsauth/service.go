@@ -27,10 +27,10 @@ const (
 
 // A service is vippsauth running: its listeners, the engine behind them, and what watches over the provider.
 type service struct {
-	log    *zap.Logger
-	client *vipps.Client
-	engine *forwardauth.Engine
-	ops    *ops
+	log     *zap.Logger
+	clients []*vipps.Client // each different one
+	engine  *forwardauth.Engine
+	ops     *ops
 
 	site    []net.Listener // where browsers or the proxy come in
 	handler http.Handler   // of site
@@ -68,7 +68,9 @@ func (s *service) run(ctx context.Context) error {
 	}
 	internal := s.server(requests, s.ops, false)
 	serve(internal, s.opsLn)
-	running.Go(func() { s.watchProvider(watch) })
+	for _, client := range s.clients {
+		running.Go(func() { s.watchProvider(watch, client) })
+	}
 	s.ops.ready.Store(true)
 	s.log.Info("ready")
 
@@ -168,15 +170,25 @@ const (
 	maxProviderBackoff = 30 * time.Second
 )
 
+// providerReady returns what is wrong with the provider, as the first client that has trouble sees it.
+func (s *service) providerReady() error {
+	for _, client := range s.clients {
+		if err := client.Ready(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // watchProvider loads the provider's metadata in the background, so that the first login needn't wait for it, and
 // tries again while it is away, so that /readyz mends itself. Logins don't depend on it.
-func (s *service) watchProvider(ctx context.Context) {
+func (s *service) watchProvider(ctx context.Context, client *vipps.Client) {
 	backoff, away := providerBackoff, false
 	for first := true; ; first = false {
 		var err error
-		if first || s.client.Ready() != nil {
-			if err = s.client.Discover(ctx); err == nil {
-				err = s.client.Ready() // what is at hand may be old
+		if first || client.Ready() != nil {
+			if err = client.Discover(ctx); err == nil {
+				err = client.Ready() // what is at hand may be old
 			}
 		}
 		if ctx.Err() != nil {

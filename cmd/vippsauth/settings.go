@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/vipps"
 	"go.uber.org/zap/zapcore"
 )
@@ -60,6 +61,13 @@ type config struct {
 	silentRetry, sessionTTL, sessionIdle                    time.Duration
 	cookieKeys                                              []string
 	cookieKeysFile, sessionPersist, store, logFormat, level string
+
+	cookieDomain, authURL string
+	policies              []forwardauth.Policy
+
+	sites   []*config            // each whole, with one public URL
+	differs map[string]candidate // in one of sites: what its section sets
+	source  string               // in one of sites: where its section begins
 }
 
 const (
@@ -156,6 +164,16 @@ func siteSettings() []setting {
 			note: "required in `production`; elsewhere `anyone`, with a warning", private: true, list: commas,
 			doc: "who may pass once logged in",
 			set: list(func(c *config) *[]string { return &c.allow }),
+		},
+		{
+			key: "cookie_domain", group: g, values: "a domain that holds every `public_url`, as `example.com`; `none`", note: "none: each host has a session of its own",
+			doc: "shares one session between the hosts of a domain, all of which must be trusted",
+			set: orNone(func(c *config) *string { return &c.cookieDomain }),
+		},
+		{
+			key: "auth_url", group: g, values: "an origin in `cookie_domain`, as `https://login.example.com`; `none`", note: "none: at each site",
+			doc: "where everybody logs in, whichever site they came from: the one redirect URI to register",
+			set: orNone(func(c *config) *string { return &c.authURL }),
 		},
 		{
 			key: "site_name", group: g, values: "text", note: "the host",

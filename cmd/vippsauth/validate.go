@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -20,20 +22,22 @@ func (c *config) validate(rep *report) {
 	c.checkAddresses(rep)
 	c.checkWho(rep)
 	keys := c.checkKeys(rep)
-	client, err := vipps.New(c.vippsConfig(c.expectedIssuer()))
+	clients, err := c.clients(c.expectedIssuer())
 	if err != nil {
 		rep.addErrors(err)
-		// A client with nothing wrong with it, so that the rest is looked at too.
-		client, err = vipps.New(vipps.Config{Issuer: "https://issuer.invalid/", ClientID: "none", ClientSecret: "none"})
+		// One with nothing wrong with it, so that the rest is looked at too.
+		standIn, err := vipps.New(vipps.Config{Issuer: "https://issuer.invalid/", ClientID: "none", ClientSecret: "none"})
 		if err != nil {
 			rep.addErrors(err)
 			return
 		}
+		clients = slices.Repeat([]*vipps.Client{standIn}, len(c.all()))
 	}
-	engine, err := forwardauth.New(c.engineConfig(client, keys))
+	engine, err := forwardauth.New(c.engines(clients, keys))
 	rep.addErrors(err)
 	c.checkScopes(rep)
 	c.checkHeaders(rep)
+	c.checkSites(rep)
 	if err == nil {
 		rep.redirectURIs = engine.RedirectURIs()
 	}
@@ -76,10 +80,10 @@ func (c *config) checkAddresses(rep *report) {
 	if !isLoopbackAddress(c.emulatorListen) && !rep.has("emulator_listen") {
 		rep.add(problem{rep.source("emulator_listen"), "emulator_listen", "is not a loopback address: the emulator logs in anybody who asks", "use 127.0.0.1:4192"})
 	}
-	if !rep.isSet("public_url") {
+	if !rep.isSet("public_url") && len(c.sites) == 0 {
 		rep.add(problem{notSet, "public_url", "is required: the address under which browsers see the site, such as https://app.example.com", howToSet("public_url")})
 	}
-	sidecar := rep.isSet("upstream")
+	sidecar := c.isSidecar()
 	if !sidecar && !rep.isSet("trusted_proxies") {
 		rep.add(problem{notSet, "trusted_proxies", "neither trusted_proxies nor upstream is set", "name the proxy that asks, as in trusted_proxies 10.0.0.5/32, or the application to stand in front of, as in upstream http://127.0.0.1:8080"})
 	}

@@ -18,6 +18,16 @@ func text(field func(*config) *string) func(*config, []string) error {
 	}
 }
 
+// orNone is text, with a word for nothing: a site can say that what holds for the others doesn't for it.
+func orNone(field func(*config) *string) func(*config, []string) error {
+	return func(c *config, items []string) error {
+		if *field(c) = items[0]; items[0] == "none" {
+			*field(c) = ""
+		}
+		return nil
+	}
+}
+
 // list returns the setter of a list of strings.
 func list(field func(*config) *[]string) func(*config, []string) error {
 	return func(c *config, items []string) error {
