@@ -38,6 +38,8 @@ func init() {
 //	    system_name      <name>
 //	    system_version   <version>
 //	    public_url       <origin...>
+//	    cookie_domain    <domain>
+//	    auth_url         <origin>
 //	    allow            anyone|<phone|sub|@file...>
 //	    emulator_listen  <address>
 //	    silent           first|off

@@ -46,6 +46,8 @@ func (h *Handler) fields() []field {
 		{name: "system_name", text: &h.SystemName},
 		{name: "system_version", text: &h.SystemVersion},
 		{name: "public_url", list: &h.PublicURL},
+		{name: "cookie_domain", text: &h.CookieDomain},
+		{name: "auth_url", text: &h.AuthURL},
 		{name: "allow", list: &h.Allow},
 		{name: "emulator_listen", text: &h.EmulatorListen},
 		{name: "silent", text: &h.Silent},
@@ -161,7 +163,7 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 	}
 	h.resolveProvider(&set, later, bad)
 	set.engine = forwardauth.Config{
-		PublicURLs: h.PublicURL, Production: h.Environment == envProduction, Emulator: h.Environment == envEmulator,
+		PublicURLs: h.PublicURL, CookieDomain: h.CookieDomain, AuthURL: h.AuthURL, Production: h.Environment == envProduction, Emulator: h.Environment == envEmulator,
 		Scopes: scopes, Market: h.Market, Allow: h.Allow,
 		Silent: h.Silent, SilentRetry: time.Duration(h.SilentRetry), WithoutSession: h.WithoutSession, ConfirmPerson: h.ConfirmPerson,
 		Headers: h.Headers, HeaderEncoding: h.HeaderEncoding, EmailUnverified: h.EmailUnverified,

@@ -77,6 +77,12 @@ type Handler struct {
 	// The origins under which browsers see the site: https, or http on loopback. In a Caddyfile the default
 	// is the site's own addresses, where they name hosts. Required.
 	PublicURL []string `json:"public_url,omitempty"`
+	// A domain that holds every public URL and shares one session between them, so that whoever is logged in at one is at
+	// all: every host of the domain must be trusted. Default: none; each host has a session of its own.
+	CookieDomain string `json:"cookie_domain,omitempty"`
+	// The origin in that domain where everybody logs in: the one redirect URI to register. It must be an address of the
+	// same site. Default: each host logs people in by itself.
+	AuthURL string `json:"auth_url,omitempty"`
 	// Who may pass once logged in: `anyone`, or phone numbers and subs, or files of them (`@members.txt`, read
 	// again when they change). Required in production. Default: anyone.
 	Allow []string `json:"allow,omitempty"`
