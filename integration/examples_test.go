@@ -56,7 +56,7 @@ var composeVariable = regexp.MustCompile(`\$\{([A-Z_]+):\?[^}]+\}`)
 func TestExamplesCompose(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"VIPPSAUTH_CLIENT_ID": "id", "VIPPSAUTH_CLIENT_SECRET": "a secret", "VIPPSAUTH_COOKIE_KEYS": cookieKey(t)}
-	for _, folder := range []string{"nginx", "traefik", "sidecar"} {
+	for _, folder := range []string{"nginx", "haproxy", "traefik", "sidecar"} {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 			var file composeFile
