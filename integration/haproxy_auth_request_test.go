@@ -1,28 +1,73 @@
 package integration_test
 
 import (
+	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 )
 
-// haproxy-auth-request is not at hand here: HAProxy reads the example with an action of its name and number of arguments
-// (its README, "auth-intercept": backend, path, method, and the globs of headers to send, to take on success and on failure).
-func TestHAProxyAuthRequestExample(t *testing.T) {
+// authRequestStandIn does what haproxy-auth-request's action auth-intercept does, which is not at hand here. Its rules, by
+// github.com/TimWolla/haproxy-auth-request: six arguments (test/headers_request.vtc, headers_succeed.vtc, headers_fail.vtc);
+// every header of the request goes along with "*", but never Host and Content-Length; txn.auth_response_successful is true
+// for 2xx, txn.auth_response_code is the status, and 500 when there is no valid answer, which lets HAProxy go on with the
+// next rule (README.md, "The Details"); headers of a 2xx that fit the fifth argument replace the request's; with "*" as
+// the sixth any other answer ends the request as it is, body included (test/headers_fail.vtc).
+const authRequestStandIn = `
+core.register_action("auth-intercept", { "http-req" }, function(txn, be, path, method, hdr_req, hdr_succeed, hdr_fail)
+	assert(method == "GET" and hdr_req == "*" and hdr_succeed == "x-vipps-*" and hdr_fail == "*")
+	txn:set_var("txn.auth_response_successful", false)
+	txn:set_var("txn.auth_response_code", 500)
+	local _, server = next(core.backends[be].servers)
+	local headers = txn.http:req_get_headers()
+	headers["host"], headers["content-length"] = { server:get_addr() }, nil
+	local res = core.httpclient():get { url = "http://" .. server:get_addr() .. path, headers = headers, timeout = 2000 }
+	if not res.status or res.status == 0 or res.status >= 500 then return end
+	txn:set_var("txn.auth_response_code", res.status)
+	if res.status >= 200 and res.status < 300 then
+		txn:set_var("txn.auth_response_successful", true)
+		for name, list in pairs(res.headers) do
+			if name:find("^x%-vipps%-") then
+				local values = { list[0] }
+				for _, v in ipairs(list) do values[#values + 1] = v end
+				txn.http:req_set_header(name, table.concat(values, ","))
+			end
+		end
+		return
+	end
+	local reply = txn:reply { status = res.status, body = res.body }
+	for name, list in pairs(res.headers) do
+		for _, v in pairs(list) do reply:add_header(name, v) end
+	end
+	txn:done(reply)
+end, 6)`
+
+// The lines for haproxy-auth-request, with the stand-in in its place.
+func TestHAProxyAuthRequest(t *testing.T) {
 	t.Parallel()
 	haproxy := need(t, "haproxy")
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
 	dir := t.TempDir()
 	lua, cfg := filepath.Join(dir, "auth-request.lua"), filepath.Join(dir, "haproxy.cfg")
-	for path, text := range map[string]string{
-		lua: `core.register_action("auth-intercept", { "http-req" }, function() end, 6)`,
-		cfg: example(t, "haproxy/haproxy-auth-request.cfg", "/etc/haproxy/lua/auth-request.lua", lua),
-	} {
+	for path, text := range map[string]string{lua: authRequestStandIn, cfg: example(t, "haproxy/haproxy-auth-request.cfg",
+		"/etc/haproxy/lua/auth-request.lua", lua, "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr(),
+		"127.0.0.1:8000", "127.0.0.1:"+f.port(), "localhost:8000", "localhost:"+f.port())} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.CommandContext(t.Context(), haproxy, "-c", "-f", cfg).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
+	p := start(t, haproxy, command{name: "haproxy", args: []string{"-db", "-f", cfg}})
+	p.answers(f.origin + "/_vipps/authz/")
+	f.checkLog(p)
+	conforms(t, f, differs{})
+
+	b := f.loggedIn()
+	f.service.end()
+	hits := f.app.hits()
+	for _, b := range []*browser{b, f.browser()} {
+		if a := b.send(http.MethodGet, f.origin+"/", navigation(), nil); a.StatusCode != http.StatusServiceUnavailable || f.app.hits() != hits {
+			t.Errorf("service down: %d %s", a.StatusCode, a.text)
+		}
 	}
 }
