@@ -2,8 +2,6 @@ package integration_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 )
 
@@ -45,21 +43,10 @@ end, 6)`
 // The lines for haproxy-auth-request, with the stand-in in its place.
 func TestHAProxyAuthRequest(t *testing.T) {
 	t.Parallel()
-	haproxy := need(t, "haproxy")
+	need(t, "haproxy")
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
-	dir := t.TempDir()
-	lua, cfg := filepath.Join(dir, "auth-request.lua"), filepath.Join(dir, "haproxy.cfg")
-	for path, text := range map[string]string{lua: authRequestStandIn, cfg: example(t, "haproxy/haproxy-auth-request.cfg",
-		"/etc/haproxy/lua/auth-request.lua", lua, "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr(),
-		"127.0.0.1:8000", "127.0.0.1:"+f.port(), "localhost:8000", "localhost:"+f.port())} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := start(t, haproxy, command{name: "haproxy", args: []string{"-db", "-f", cfg}})
-	p.answers(f.origin + "/_vipps/authz/")
-	f.checkLog(p)
+	runHAProxy(t, f, "haproxy/haproxy-auth-request.cfg", "/etc/haproxy/lua/auth-request.lua", write(t, "auth-request.lua", authRequestStandIn))
 	conforms(t, f, differs{})
 
 	b := f.loggedIn()

@@ -163,7 +163,39 @@ func TestHAProxyServiceBroken(t *testing.T) {
 		})
 	}
 	cases.Wait()
+	for _, answer := range []string{"", "SSH-2.0-OpenSSH_9.2\r\n\r\n", yes + "Content-Le"} {
+		service.will("", answer)
+		away(t, "a page of ours", f.browser().send(http.MethodGet, f.origin+"/_vipps/login", navigation(), nil))
+	}
 	if n := f.app.hits(); n != 1 {
 		t.Errorf("the app was asked %d times", n-1)
+	}
+}
+
+// HAProxy goes on after an error in Lua. The rule at the end of the configuration stops the request all the same.
+func TestHAProxyLuaError(t *testing.T) {
+	t.Parallel()
+	need(t, "haproxy")
+	for name, mistake := range map[string][2]string{
+		"no such backend":     {"lua.vippsauth vippsauth if", "lua.vippsauth elsewhere if"},
+		"no host":             {"set-var(txn.vipps_host)", "set-var(txn.elsewhere)"},
+		"no scheme":           {"set-var(txn.vipps_scheme)", "set-var(txn.elsewhere)"},
+		"nobody asks":         {"http-request lua.vippsauth vippsauth", "# "},
+		"no time to do it in": {"global\n", "global\n\ttune.lua.session-timeout 1\n\ttune.lua.forced-yield 1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.serve("--trusted-proxies=loopback")
+			startHAProxy(t, f, mistake[0], mistake[1])
+			for range 50 {
+				if a := f.browser().send(http.MethodGet, f.origin+"/", fetching(), nil); a.StatusCode != http.StatusUnauthorized || name != "no time to do it in" {
+					away(t, name, a)
+				}
+			}
+			if n := f.app.hits(); n > 0 {
+				t.Errorf("the app was asked %d times", n)
+			}
+		})
 	}
 }

@@ -1,37 +1,39 @@
 package integration_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // startHAProxy runs examples/haproxy in front of a site, as a user would who has nothing but those two files: only the
-// addresses and paths are this test's. Those in replace may change more.
+// addresses, paths and account are this test's. Those in replace may change more.
 func startHAProxy(t *testing.T, f *front, replace ...string) *process {
 	t.Helper()
+	lua := write(t, "vippsauth.lua", example(t, "haproxy/vippsauth.lua"))
+	return runHAProxy(t, f, "haproxy/haproxy.cfg", append([]string{"/etc/haproxy/vippsauth.lua", lua}, replace...)...)
+}
+
+func runHAProxy(t *testing.T, f *front, file string, replace ...string) *process {
+	t.Helper()
 	haproxy := need(t, "haproxy")
-	dir := t.TempDir()
-	lua, cfg := filepath.Join(dir, "vippsauth.lua"), filepath.Join(dir, "haproxy.cfg")
-	text := example(t, "haproxy/haproxy.cfg", append([]string{
-		"/etc/haproxy/vippsauth.lua", lua, "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr(),
-		"127.0.0.1:8000", "127.0.0.1:" + f.port(), "localhost:8000", "localhost:" + f.port(),
-	}, replace...)...)
-	for path, text := range map[string]string{lua: example(t, "haproxy/vippsauth.lua"), cfg: text} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cfg := write(t, "haproxy.cfg", example(t, file, append([]string{
+		"127.0.0.1:4190", strings.Replace(f.addr, "unix/", "unix@", 1), "127.0.0.1:8080", f.app.addr(),
+		"127.0.0.1:8000", "127.0.0.1:" + f.port(), "localhost:8000", "localhost:" + f.port(), "\tuser haproxy ", "\t# ", "\tgroup haproxy\n", "",
+	}, replace...)...))
 	p := start(t, haproxy, command{name: "haproxy", args: []string{"-db", "-f", cfg}})
 	p.answers(f.origin + "/_vipps/authz/")
 	f.checkLog(p) // E-20
@@ -45,6 +47,28 @@ func TestHAProxy(t *testing.T) {
 	f.serve("--trusted-proxies=loopback")
 	startHAProxy(t, f)
 	conforms(t, f, differs{})
+}
+
+// vippsauth on a Unix socket, and on IPv6: HAProxy writes each of these addresses in a way of its own.
+func TestHAProxyAddresses(t *testing.T) {
+	t.Parallel()
+	need(t, "haproxy")
+	addrs := map[string]string{"unix": "unix/" + filepath.Join(t.TempDir(), "s")}
+	if ln, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		_ = ln.Close()
+		addrs["IPv6"] = fmt.Sprintf("[::1]:%d", freePort(t))
+	}
+	for name, addr := range addrs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.addr, f.ops = addr, freeAddr(t)
+			f.serve("--trusted-proxies=loopback,unix")
+			startHAProxy(t, f)
+			firstLogin(t, f)
+			logout(t, f)
+		})
+	}
 }
 
 // What HAProxy asks is what the contract says, and nothing of the client's can pass for the proxy's own word.
@@ -124,6 +148,47 @@ func TestHAProxyRefusal(t *testing.T) {
 	}
 	if n := f.app.hits(); n > 0 {
 		t.Errorf("the app was asked %d times", n)
+	}
+}
+
+// A connection that a person's request came through opens nothing for the next one on it.
+func TestHAProxyKeepAlive(t *testing.T) {
+	t.Parallel()
+	need(t, "haproxy")
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	startHAProxy(t, f)
+	conn, err := toLoopback(t.Context(), "tcp", "localhost:"+f.port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	var cookies []string
+	for _, c := range f.loggedIn().cookies(f.origin) {
+		cookies = append(cookies, c.Name+"="+c.Value)
+	}
+	host := " HTTP/1.1\r\nHost: localhost:" + f.port() + "\r\nSec-Fetch-Mode: cors\r\n"
+	person, nobody := host+"Cookie: "+strings.Join(cookies, "; ")+"\r\n\r\n", host+"X-Vipps-Sub: evil\r\n\r\n"
+	hits, in := f.app.hits(), bufio.NewReader(conn)
+	if _, err := io.WriteString(conn, "GET /1"+person+"GET /2"+nobody+"GET /3"+person+"GET http://localhost:"+f.port()+"/4"+nobody+"OPTIONS *"+nobody); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{200, 401, 200, 401, 401} {
+		w, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		_, _ = io.Copy(io.Discard, w.Body)
+		_ = w.Body.Close()
+		if w.StatusCode != want {
+			t.Errorf("request %d: %d, want %d", i, w.StatusCode, want)
+		}
+	}
+	for _, got := range f.app.since(hits) {
+		if got.URI != "/1" && got.URI != "/3" {
+			t.Errorf("the app is asked for %s", got.URI)
+		}
 	}
 }
 
