@@ -18,6 +18,7 @@ TOOLS := gofumpt staticcheck golangci-lint govulncheck
 # What must be among the tests that ran, as testsummary reads it: NAME=REGEXP over "package.Test".
 MUSTS := \
 	-must 'real nginx=(^|/)integration.*\..*Nginx' \
+	-must 'real HAProxy=(^|/)integration.*\..*HAProxy' \
 	-must 'real Caddy=(^|/)integration.*\..*Caddy' \
 	-must 'Chromium=(^|/)integration.*\..*(Chromium|Browser|Demo)'
 

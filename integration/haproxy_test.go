@@ -46,7 +46,7 @@ func TestHAProxy(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	startHAProxy(t, f)
-	conforms(t, f, differs{})
+	conforms(t, f, differs{name: "HAProxy"})
 }
 
 // vippsauth on a Unix socket, and on IPv6: HAProxy writes each of these addresses in a way of its own.
@@ -78,7 +78,8 @@ func TestHAProxyQuestion(t *testing.T) {
 	f := newFront(t)
 	f.addr = freeAddr(t)
 	service := startBrokenService(t, f.addr)
-	startHAProxy(t, f, `vipps_secret) str("")`, `vipps_secret) str("integration proxy secret")`, `vipps_headers) str("")`, `vipps_headers) str("Remote-User Other")`)
+	startHAProxy(t, f, `vipps_secret) str("")`, `vipps_secret) str("integration proxy secret")`, `vipps_headers) str("")`, `vipps_headers) str("Remote-User Other")`,
+		`vipps_policy) str("")`, `vipps_policy) str(staff)`)
 	f.secrets.add("proxy secret", "integration proxy secret")
 	service.will("/q?x=%zz", "HTTP/1.1 200 OK\r\nX-Vipps-Auth: authenticated\r\nX-Vipps-Sub: s\r\nX-Vipps-Email: \r\nRemote-User: s\r\nOther: \r\nContent-Length: 0\r\n\r\n")
 	h := with(fetching(),
@@ -91,7 +92,7 @@ func TestHAProxyQuestion(t *testing.T) {
 		t.Fatalf("%d %s", a.StatusCode, a.text)
 	}
 	asked := service.requests("/q?x=%zz")
-	if len(asked) != 1 || asked[0].Method != http.MethodGet || asked[0].RequestURI != "/_vipps/authz/forward-auth" || asked[0].Host != "localhost:"+f.port() {
+	if len(asked) != 1 || asked[0].Method != http.MethodGet || asked[0].RequestURI != "/_vipps/authz/forward-auth/staff" || asked[0].Host != "localhost:"+f.port() {
 		t.Fatalf("asked %d times: %+v", len(asked), asked)
 	}
 	want := http.Header{

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the integration tests start themselves, nginx and chromium, a C compiler for the race
-# detector, and what the tests to come need: haproxy, apache2, redis-server. Debian and its relatives only, as root or
+# Installs the programs that the integration tests start themselves, nginx, haproxy and chromium, a C compiler for the race
+# detector, and what the tests to come need: apache2, redis-server. Debian and its relatives only, as root or
 # with sudo. What is there already is left alone, and with nothing missing the script asks nobody for anything.
 #
 # No service is started: while apt runs, a policy-rc.d forbids it, and is taken away afterwards whatever happens. The
@@ -10,7 +10,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # One line a program: the program, the package that has it, what needs it.
 needs="nginx nginx the_nginx_example
-haproxy haproxy HAProxy's_tests,_which_are_to_come
+haproxy haproxy the_HAProxy_example
 apache2 apache2 Apache's_tests,_which_are_to_come
 redis-server redis-server the_tests_of_session_stores,_which_are_to_come
 chromium chromium the_pages_in_a_real_browser
