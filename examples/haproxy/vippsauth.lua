@@ -13,8 +13,8 @@
 
 local ENDPOINT = "/_vipps/authz/forward-auth"
 local MOST_HEADERS = 90 -- HAProxy's client sends none at all when there are more than tune.http.maxhdr, which is 101
-local MOST_BODY = 14 * 1024 -- HAProxy's answers have to fit into tune.bufsize, which is 16 KiB, with their headers; our pages take half of it
-local TIMEOUT = 2000 -- milliseconds for an answer; HAProxy tries a server that can't be reached three times more
+local MOST_BODY = 14 * 1024 -- with its headers an answer has to fit into tune.bufsize, which is 16 KiB; our pages have 5
+local TIMEOUT = 2000 -- milliseconds for an answer; HAProxy asks three times more when there is none
 
 -- Header names as the most careless application reads them: X_Vipps.Sub is X-Vipps-Sub.
 local function fold(name)
