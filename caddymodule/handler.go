@@ -43,6 +43,9 @@ func init() {
 // Text values may hold global placeholders such as `{env.CLIENT_SECRET}` or `{file./run/secrets/client}`. They are replaced once,
 // when the configuration is loaded; one that is unknown or empty is an error.
 //
+// A request to this module's own paths that comes in the early data of HTTP/3 (0-RTT) is answered with 425, after which
+// browsers send it again: early data can be replayed by others, and a login's callback does something each time.
+//
 // Behind another proxy, name it in Caddy's own `trusted_proxies`: only then do its `X-Forwarded-Host` and
 // `X-Forwarded-Proto` count. Requests to `/_vipps/login`, `/_vipps/callback` and `/_vipps/result` are left
 // out of the access log, since their addresses or answers hold a login's code and state. Nothing is asked of Vipps when the configuration is loaded, so its outage never stops a start or a reload.
@@ -182,6 +185,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if leavesSecrets(o.URI) {
 			caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 		}
+		if early(r) {
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusTooEarly)
+			return nil
+		}
 		r = restored(r)
 	}
 	started := h.in.started.Load()
@@ -238,6 +246,10 @@ func original(r *http.Request) (o forwardauth.Original, own bool) {
 	}
 	return o, strings.HasPrefix(o.URI, ownPrefix)
 }
+
+// early reports whether a request came before the TLS handshake was complete. Whoever saw it pass can send it again, and
+// from an address that isn't theirs (RFC 8470, section 3; RFC 9001, section 9.2).
+func early(r *http.Request) bool { return r.TLS != nil && !r.TLS.HandshakeComplete }
 
 // restored is a request without what rewrites did to it.
 func restored(r *http.Request) *http.Request {
