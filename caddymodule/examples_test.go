@@ -88,7 +88,7 @@ func TestExampleForwardAuth(t *testing.T) {
 	service := httptest.NewServer(engine.ForwardAuth())
 	t.Cleanup(service.Close)
 	s.load("", example(t, "caddy-forward-auth/Caddyfile",
-		"app.example.com", site, "127.0.0.1:4190", strings.TrimPrefix(service.URL, "http://"), "127.0.0.1:8080", upstream(t)))
+		"http://localhost:8000", site, "127.0.0.1:4190", strings.TrimPrefix(service.URL, "http://"), "127.0.0.1:8080", upstream(t)))
 
 	b := newBrowser(t)
 	a := b.open(site + "/boats?rd=https://evil.example&x=1")

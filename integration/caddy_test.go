@@ -25,9 +25,8 @@ func runCaddy(t *testing.T, f *front, file string) *process {
 // startCaddyForwardAuth runs examples/caddy-forward-auth/Caddyfile.
 func startCaddyForwardAuth(t *testing.T, f *front) {
 	t.Helper()
-	startCaddy(t, f, "", example(t, "caddy-forward-auth/Caddyfile",
-		"app.example.com {", f.origin+" {", "forward_auth 127.0.0.1:4190", "forward_auth "+f.addr, "reverse_proxy 127.0.0.1:4190", "reverse_proxy "+f.addr,
-		"127.0.0.1:8080", f.app.addr()))
+	f.checkLog(startCaddy(t, f, "", example(t, "caddy-forward-auth/Caddyfile",
+		"http://localhost:8000", f.origin, "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr(), "\tlog_skip", "\tlog\n\tlog_skip")))
 }
 
 // A stock Caddy has forward_auth and not the module. Ours is the same but for the module, which this file doesn't use.
