@@ -32,8 +32,7 @@ func (f *front) browser() *browser {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	tr := &http.Transport{DialContext: toLoopback, TLSClientConfig: f.tls, ForceAttemptHTTP2: true, DisableCompression: true}
-	f.t.Cleanup(tr.CloseIdleConnections)
+	tr := f.transport()
 	b := &browser{t: f.t, jar: jar, secret: f.secrets}
 	b.client = &http.Client{
 		Jar: jar, Transport: tr, Timeout: 30 * time.Second,

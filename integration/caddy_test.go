@@ -11,8 +11,12 @@ import (
 // startCaddy runs our build of Caddy with a Caddyfile, on loopback and with nothing kept.
 func startCaddy(t *testing.T, f *front, options, sites string) *process {
 	t.Helper()
-	file := write(t, "Caddyfile", fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\tstorage file_system %s\n\tgrace_period 1s\n%s}\n%s", t.TempDir(), options, sites))
-	return runCaddy(t, f, file)
+	return runCaddy(t, f, write(t, "Caddyfile", caddyfile(t, "\tadmin off\n"+options, sites)))
+}
+
+func caddyfile(t *testing.T, options, sites string) string {
+	t.Helper()
+	return fmt.Sprintf("{\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\tstorage file_system %s\n\tgrace_period 1s\n%s}\n%s", t.TempDir(), options, sites)
 }
 
 func runCaddy(t *testing.T, f *front, file string) *process {
@@ -38,23 +42,28 @@ func TestCaddyForwardAuth(t *testing.T) {
 	conforms(t, f, differs{name: "Caddy forward_auth"})
 }
 
+// forwardAuthOverTLS is the same with Caddy's own TLS.
+func forwardAuthOverTLS(t *testing.T, f *front) {
+	t.Helper()
+	f.overTLS()
+	f.tls = moduleTLS()
+	f.serve("--trusted-proxies=loopback")
+	f.checkLog(startCaddy(t, f, ownTLS, example(t, "caddy-forward-auth/Caddyfile",
+		"http://localhost:8000 {", f.origin+" {\n\tlog\n\ttls internal", "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr())))
+}
+
+func TestCaddyForwardAuthHTTP3(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.http3 = true
+	forwardAuthOverTLS(t, f)
+	cookieAttributes(t, f.loggedIn(), true)
+	conforms(t, f, differs{name: "Caddy forward_auth, HTTP/3"})
+}
+
 // moduleSite is a site with the module in front of the app. Settings may be added.
 func moduleSite(f *front, settings string) string {
-	return fmt.Sprintf(`%s {
-	log
-	vipps_auth {
-		%s
-		issuer %s
-		client_id %s
-		client_secret %q
-		scopes openid name phoneNumber email
-		allow %s 4790000002
-		site_name Integration
-		contact styret@example.com
-	}
-	reverse_proxy %s
-}
-`, f.origin, settings, f.vipps.Issuer, clientID, clientSecret, phoneAase, f.app.addr())
+	return fmt.Sprintf("%s {\n\tlog\n\t%s\n\treverse_proxy %s\n}\n", f.origin, moduleBlock(f, "", settings), f.app.addr())
 }
 
 func TestCaddyModule(t *testing.T) {
@@ -65,23 +74,45 @@ func TestCaddyModule(t *testing.T) {
 	conforms(t, f, differs{name: "Caddy module", inProcess: true})
 }
 
+// moduleOverTLS runs the module with Caddy's own TLS, and gives the options of such a server.
+func moduleOverTLS(t *testing.T, f *front) {
+	t.Helper()
+	f.overTLS()
+	f.tls = moduleTLS()
+	f.secrets.add("client secret", clientSecret)
+	f.checkLog(startCaddy(t, f, ownTLS, strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)))
+}
+
+// moduleTLS trusts Caddy's own authority, which is made for each test, as it trusts anybody.
+func moduleTLS() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
+
+const ownTLS = "\tauto_https disable_redirects\n\tskip_install_trust\n"
+
 // The module with Caddy's own TLS, over HTTP/2: lower-case names on the wire, and cookies with the __Host- prefix.
 func TestCaddyModuleHTTP2(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
-	f.overTLS()
-	f.tls = &tls.Config{InsecureSkipVerify: true} // Caddy's own authority, made for this test
-	f.checkLog(startCaddy(t, f, "\tauto_https disable_redirects\n\tskip_install_trust\n", strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)))
-	firstLogin(t, f)
+	moduleOverTLS(t, f)
 	b := f.loggedIn()
 	if a := b.send(http.MethodGet, f.origin+"/", fetching(), nil); a.ProtoMajor != 2 {
 		t.Errorf("this was HTTP/%d", a.ProtoMajor)
 	}
 	cookieAttributes(t, b, true)
-	spoofedIdentity(t, f)
-	spoofedForwarded(t, f)
-	scriptsGet401(t, f)
-	logout(t, f)
+	conforms(t, f, differs{name: "Caddy module, HTTP/2", inProcess: true})
+}
+
+// The same over HTTP/3: the host is in :authority alone, and there is no connection to upgrade.
+func TestCaddyModuleHTTP3(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.http3 = true
+	moduleOverTLS(t, f)
+	b := f.loggedIn()
+	if a := b.send(http.MethodGet, f.origin+"/", fetching(), nil); a.ProtoMajor != 3 {
+		t.Errorf("this was HTTP/%d", a.ProtoMajor)
+	}
+	cookieAttributes(t, b, true)
+	conforms(t, f, differs{name: "Caddy module, HTTP/3", inProcess: true})
 }
 
 // The example as a newcomer runs it: only its ports are this test's, and the emulator is the one inside of it.

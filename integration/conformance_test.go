@@ -142,7 +142,7 @@ func paths(t *testing.T, f *front) {
 	}
 	for _, path := range []string{"//evil.example/x", "/./a", "/a/../b", "/%2e%2e/b", "/_vipps/../secret", "/_vipps/%2e%2e/secret", "/_vipps%2f..%2fsecret"} {
 		hits := f.app.hits()
-		if status := raw(t, f, "GET "+path+" HTTP/1.1\r\nHost: localhost:"+f.port()+"\r\nSec-Fetch-Mode: cors\r\nConnection: close\r\n\r\n"); status < 300 || f.app.hits() != hits {
+		if status := asWritten(t, f, path); status < 300 || f.app.hits() != hits {
 			t.Errorf("%s without a session: %d, and the app was asked %d times", path, status, f.app.hits()-hits)
 		}
 	}
@@ -151,10 +151,7 @@ func paths(t *testing.T, f *front) {
 // raw sends bytes as they are and gives the status of the answer.
 func raw(t *testing.T, f *front, request string) int {
 	t.Helper()
-	conn, err := toLoopback(t.Context(), "tcp", "localhost:"+f.port())
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := f.dial(t)
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.WriteString(conn, request); err != nil {
@@ -171,10 +168,7 @@ func raw(t *testing.T, f *front, request string) int {
 // websocket: a handshake with a session goes through to the app, one without is 401.
 func websocket(t *testing.T, f *front) {
 	handshake := func(b *browser) (*bufio.Reader, io.ReadWriteCloser, *http.Response) {
-		conn, err := toLoopback(t.Context(), "tcp", "localhost:"+f.port())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := f.dial(t)
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.origin+"/ws", http.NoBody)
 		if err != nil {

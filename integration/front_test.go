@@ -36,6 +36,7 @@ type front struct {
 	service *process         // nil where the module does the service's work
 	ops     string           // the service's internal listener
 	tls     *tls.Config      // what browsers trust
+	http3   bool             // browsers speak HTTP/3 with the site
 	secrets *secrets
 
 	addr string // of the service

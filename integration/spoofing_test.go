@@ -38,9 +38,9 @@ func spoofedIdentity(t *testing.T, f *front) {
 	}
 }
 
-// Attack: a client has the proxy take our headers out as hop-by-hop.
+// Attack: a client has the proxy take our headers out as hop-by-hop. Only HTTP/1 has Connection, and each site speaks it.
 func spoofedConnection(t *testing.T, f *front) {
-	in := f.loggedIn()
+	in := f.loggedIn().overHTTP1(f)
 	for _, line := range []string{"close, X-Vipps-Sub", "X-VIPPS-SUB", "keep-alive, x-vipps-sub, x-vipps-auth"} {
 		hits := f.app.hits()
 		a := in.send(http.MethodGet, f.origin+"/spoof", with(fetching(), "Connection", line), nil)

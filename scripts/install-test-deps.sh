@@ -13,6 +13,7 @@ needs="nginx nginx the_nginx_example
 haproxy haproxy the_HAProxy_example
 apache2 apache2 Apache's_tests,_which_are_to_come
 redis-server redis-server the_tests_of_session_stores,_which_are_to_come
+php-cgi php-cgi a_PHP_app_behind_Caddy
 chromium chromium the_pages_in_a_real_browser
 gcc gcc the_race_detector"
 
@@ -29,7 +30,7 @@ while read -r program package purpose; do
 done <<<"$needs"
 
 if [ "${#packages[@]}" -eq 0 ]; then
-	echo "test programs: nginx, haproxy, apache2, redis-server, chromium and gcc are all here"
+	echo "test programs: nginx, haproxy, apache2, redis-server, php-cgi, chromium and gcc are all here"
 	exit 0
 fi
 
