@@ -36,6 +36,8 @@ COPY --from=source --chown=65532:65532 /out/config /config
 ENV XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config HOME=/data
 # /data holds certificates and the cookie keys: lose it and everybody logs in anew.
 VOLUME ["/data", "/config"]
+# Container engines let any user listen on 80 and 443; where yours doesn't, set http_port and https_port. There is no
+# HEALTHCHECK, since what can be asked is what the Caddyfile serves.
 EXPOSE 80 443 443/udp
 ENTRYPOINT ["/caddy"]
 CMD ["run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]

@@ -95,6 +95,7 @@ type command struct {
 	args []string
 	env  []string
 	dir  string
+	in   *syscall.SysProcAttr // the root directory and user of a container; its environment is env alone
 }
 
 func start(t testing.TB, path string, c command) *process {
@@ -104,6 +105,9 @@ func start(t testing.TB, path string, c command) *process {
 	p.cmd = exec.Command(path, c.args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}, c.env...)
 	p.cmd.Dir = c.dir
+	if c.in != nil {
+		p.cmd.Env, p.cmd.SysProcAttr = c.env, c.in
+	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = 2 * time.Second
 	if err := p.cmd.Start(); err != nil {
