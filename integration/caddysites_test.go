@@ -238,3 +238,39 @@ func TestCaddyWildcardOnDemand(t *testing.T) {
 		}
 	}
 }
+
+// The stock example with a part protected only, as its README says: nobody has an identity on the rest.
+func TestSec_C010_CaddyForwardAuthPartOfASite(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	startCaddy(t, f, "", example(t, "caddy-forward-auth/Caddyfile",
+		"http://localhost:8000", f.origin, "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr(), "\t\troute {", fmt.Sprintf(`
+		request_header -X-Vipps-*
+		request_header -X-Forwarded-Prefix
+		request_header Connection "(?i)x-vipps-[a-z-]*" ""
+		reverse_proxy %s
+		route /members/* {`, f.app.addr())))
+	b := f.browser()
+	if a := b.open(f.origin + "/members/1?x=1"); a.StatusCode != http.StatusOK || f.app.last().Header.Get("X-Vipps-Name") != nameAase || f.app.last().URI != "/members/1?x=1" {
+		t.Fatalf("the login ended with %d at %v", a.StatusCode, b.trail)
+	}
+	for _, who := range []*browser{b, f.browser()} {
+		for _, name := range []string{"X-Vipps-Sub", "x-vipps-auth", "x_vipps_sub", "X.Vipps.Sub", "X-Vipps_Sub", "X-Vipps-Else"} {
+			if a := who.send(http.MethodGet, f.origin+"/open", with(fetching(), name, "evil"), nil); a.StatusCode != http.StatusOK {
+				t.Errorf("%s: %d", name, a.StatusCode)
+			}
+			for key, values := range f.app.last().Header {
+				if strings.Contains(strings.Join(values, " "), "evil") {
+					t.Errorf("%s arrives as %s", name, key)
+				}
+			}
+		}
+	}
+	for _, path := range []string{"/members/x", "//members/x", "/MEMBERS/x", "/%6dembers/x", "/open/../members/x"} {
+		hits := f.app.hits()
+		if status := asWritten(t, f, path); status != http.StatusUnauthorized || f.app.hits() != hits {
+			t.Errorf("%s without a session: %d", path, status)
+		}
+	}
+}
