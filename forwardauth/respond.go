@@ -48,6 +48,8 @@ func redirect(w http.ResponseWriter, r *http.Request, location string) {
 type errorAnswer struct {
 	Error    string `json:"error"`
 	LoginURL string `json:"login_url,omitempty"`
+	Code     string `json:"code,omitempty"` // for clients of the Connect protocol
+	Message  string `json:"message,omitempty"`
 }
 
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
@@ -161,7 +163,7 @@ func (e *Engine) loginRequired(w http.ResponseWriter, r *http.Request, s *site, 
 	if o.Header["Sec-Fetch-Mode"] == nil && o.Header["Sec-Fetch-Site"] == nil {
 		w.Header().Set("WWW-Authenticate", `Vipps realm="`+s.host+`"`)
 	}
-	writeJSON(w, r, http.StatusUnauthorized, errorAnswer{Error: "login_required", LoginURL: login})
+	refuseProgram(w, r, o.Header, http.StatusUnauthorized, errorAnswer{Error: "login_required", LoginURL: login}, rpcUnauthenticated)
 }
 
 // refererPath is the path of a same-origin Referer, and "" for any other.

@@ -387,7 +387,7 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, o Original, d De
 		}
 	case Forbid:
 		if d.kind == kindOther {
-			writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
+			refuseProgram(w, r, o.Header, http.StatusForbidden, errorAnswer{Error: "forbidden"}, rpcPermissionDenied)
 			return
 		}
 		e.forbidPage(w, r, d.site, d.opened, returnToFromURI(o.Prefix+o.URI))
