@@ -3,6 +3,7 @@ package forwardauth_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -23,23 +24,30 @@ import (
 
 // raw sends bytes over a connection of its own and reads one answer.
 func (l *lab) raw(request string, patience time.Duration) (*http.Response, error) {
+	a, _, err := l.rawBody(request, patience)
+	return a, err
+}
+
+// rawBody is raw with the body of the answer.
+func (l *lab) rawBody(request string, patience time.Duration) (*http.Response, string, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(l.t.Context(), "tcp", l.site.Listener.Addr().String())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	l.t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if _, err := io.WriteString(conn, request); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	a, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return a, a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	return a, string(body), errors.Join(err, a.Body.Close())
 }
 
 // Attack: a thousand connections each announce a body and never send it. A request that doesn't pass is answered all the

@@ -58,7 +58,9 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 			if r.ContentLength != 0 { // net/http reads on before it sends the answer, and has no deadline of its own here
 				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedBodyTime))
 			}
-			e.refuse(w, r, o, d)
+			if d.Verdict != Login || d.kind != kindPageOtherWay || !e.keptPage(w, r, d.site, o) {
+				e.refuse(w, r, o, d)
+			}
 			return nil
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	pageLoggedOut     pageKind = "logged-out"     // says that it is done
 	pageLoop          pageKind = "loop"           // the third round in a minute; Cause says why
 	pageResend        pageKind = "resend"         // a form's POST or a frame without a session
+	pageKept          pageKind = "kept"           // a form's POST without a session, whose fields the page holds
 	pageUnavailable   pageKind = "unavailable"    // Vipps is away
 	pageAppAway       pageKind = "app-away"       // the app behind the site doesn't answer
 	pageNotFound      pageKind = "not-found"
@@ -40,7 +41,7 @@ var pageStatus = map[pageKind]int{
 	pageLogin: http.StatusOK, pageConfirm: http.StatusOK, pageError: http.StatusBadRequest,
 	pageRefused: http.StatusForbidden, pageForbiddenSite: http.StatusMisdirectedRequest,
 	pageLogout: http.StatusOK, pageLoggedOut: http.StatusOK, pageLoop: http.StatusBadRequest,
-	pageResend: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
+	pageResend: http.StatusUnauthorized, pageKept: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
 	pageAppAway: http.StatusBadGateway, pageNotFound: http.StatusNotFound, pageTooLarge: http.StatusRequestEntityTooLarge,
 	pageAlready: http.StatusOK,
 }
@@ -73,7 +74,9 @@ type page struct {
 	AfterLogout bool   // pageLogin, pageConfirm: say why we ask, and where to make Vipps forget the browser
 	Token       string // pageConfirm: the opaque field "token" of the forms
 	RetryAfter  int    // seconds, for pageUnavailable; zero: no Retry-After header
-	LoginURL    string // pageResend: opened in a new tab, a path or an http(s) URL; zero: LoginAction
+	LoginURL    string // pageResend, pageKept: opened in a new tab, a path or an http(s) URL; zero: LoginAction
+
+	Fields []pageField // pageKept: of the form that is sent to ReturnTo again
 }
 
 // pageAsset is what all pages share, made once from the embedded files and never changed.
@@ -127,7 +130,9 @@ func (p *page) write(w http.ResponseWriter, r *http.Request) {
 	}
 	status := p.status()
 	pageHeaders(w.Header(), lang, view.holdsForm())
-	if p.Kind == pageResend { // a frame of the site itself may show it: it holds nothing but a link that opens a tab
+	if p.Kind == pageResend || p.Kind == pageKept {
+		// A frame of the site itself may show it: it holds nothing but a link that opens a tab, and the form that the
+		// frame has just sent.
 		w.Header().Set("Content-Security-Policy", strings.Replace(assets.csp, "frame-ancestors 'none'", "frame-ancestors 'self'", 1))
 		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
 	}

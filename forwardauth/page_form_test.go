@@ -63,6 +63,9 @@ func TestPageForms(t *testing.T) {
 		{"logout", page{Kind: pageLogout}, []pageFormOf{{"/_vipps/logout", map[string]string{"rd": rd}, "Logg ut"}}},
 		{"unavailable", page{Kind: pageUnavailable}, nil},
 		{"resend", page{Kind: pageResend}, nil},
+		{"kept", page{Kind: pageKept, Fields: []pageField{{"submit", "1"}, {"navn", "Åse \"<b>\" & 'co'\r\n\tlinje"}}}, []pageFormOf{
+			{rd, map[string]string{"submit": "1", "navn": "Åse \"<b>\" & 'co'\n\tlinje"}, "Send på nytt"},
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,6 +103,8 @@ func TestPageLinks(t *testing.T) {
 		want []string
 	}{
 		{"resend", page{Kind: pageResend, LoginURL: "https://app.example/_vipps/login?rd=%2Fa"}, []string{"https://app.example/_vipps/login?rd=%2Fa"}},
+		{"kept", page{Kind: pageKept, LoginURL: "/_vipps/login?rd=%2Fa", ReturnTo: "/order?a=1&b=2"}, []string{"/_vipps/login?rd=%2Fa", "/order?a=1&b=2"}},
+		{"kept for elsewhere", page{Kind: pageKept, ReturnTo: "//evil.example"}, []string{"/_vipps/login", "/"}},
 		{"resend without URL", page{Kind: pageResend}, []string{"/_vipps/login"}},
 		{"unavailable", page{Kind: pageUnavailable, ReturnTo: "/a?b=1&c=2"}, []string{"/a?b=1&c=2"}},
 		{"unavailable elsewhere", page{Kind: pageUnavailable, ReturnTo: "//evil.example"}, []string{"/"}},

@@ -180,7 +180,7 @@ func TestPageHeaders(t *testing.T) {
 			}
 			sum := sha256.Sum256([]byte(style[1]))
 			frame, ancestors := "DENY", "'none'"
-			if specimen.page.Kind == pageResend { // it answers frames of the site itself
+			if specimen.page.Kind == pageResend || specimen.page.Kind == pageKept { // it answers frames of the site itself
 				frame, ancestors = "SAMEORIGIN", "'self'"
 			}
 			want := map[string]string{

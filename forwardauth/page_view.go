@@ -35,6 +35,7 @@ type pageAction struct {
 	Look   string // "brand", "main" or "quiet"
 	Post   bool
 	NewTab bool
+	Kept   bool // the fields are a person's own, as they were posted: the browser must not put others in their place
 	URL    string
 	Fields []pageField
 }
@@ -118,7 +119,11 @@ func (b *pageBuilder) build() {
 	case pageLoop:
 		b.buildLoop()
 	case pageResend:
-		b.buildResend()
+		b.buildResend("resend.text", "resend.step3", "resend.keep")
+	case pageKept:
+		b.buildResend("resend.kept", "resend.again", "resend.where")
+		b.post("button.send", "main", pagePath(b.page.ReturnTo, "/"), b.page.Fields...)
+		b.view.Actions[1].Kept = true
 	case pageUnavailable:
 		b.buildUnavailable()
 	case pageAppAway:
@@ -215,16 +220,16 @@ func (b *pageBuilder) buildLoop() {
 	b.operator("loop." + cause + ".operator")
 }
 
-func (b *pageBuilder) buildResend() {
+func (b *pageBuilder) buildResend(text, lastStep, hint string) {
 	b.heading("resend.title")
-	b.say("resend.text")
-	for _, step := range []string{"resend.step1", "resend.step2", "resend.step3"} {
+	b.say(text)
+	for _, step := range []string{"resend.step1", "resend.step2", lastStep} {
 		b.view.Steps = append(b.view.Steps, b.text.spans(step))
 	}
 	login := pagePath(b.page.LoginAction, "/_vipps/login")
 	b.link("button.newtab", "brand", pageWebAddress(b.page.LoginURL, login))
 	b.view.Actions[0].NewTab = true
-	b.hint("resend.keep")
+	b.hint(hint)
 }
 
 func (b *pageBuilder) buildUnavailable() {

@@ -143,11 +143,6 @@ func (e *Engine) AppUnavailable(w http.ResponseWriter, r *http.Request, status i
 	e.page(w, r, e.siteOf(o.Host), page{Kind: pageAppAway, Status: status, Reference: reference, ReturnTo: returnToFromURI(o.URI)})
 }
 
-// resendPage answers a form's POST or a frame without a session: nothing was sent, log in in a new tab.
-func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, judged http.Header) {
-	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(judged)})
-}
-
 // loginFrom is where a login starts that comes back to the page that sent a request, if that is one of the site's.
 func (s *site) loginFrom(judged http.Header) string {
 	if rd := refererPath(judged.Get("Referer"), s.origin); rd != "" {
