@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -103,6 +104,25 @@ func (s *sidecar) rewrite(r *httputil.ProxyRequest) {
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
 	}
+	if len(r.Out.Trailer) > 0 && r.Out.Body != nil {
+		r.Out.Body = &trailed{ReadCloser: r.Out.Body, in: r.In, out: r.Out}
+	}
+}
+
+// A trailed body hands on the trailers that follow it, which are known when it has been read: those that were announced.
+type trailed struct {
+	io.ReadCloser
+	in, out *http.Request
+}
+
+func (t *trailed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		for name := range t.out.Trailer {
+			t.out.Trailer[name] = t.in.Trailer[name]
+		}
+	}
+	return n, err
 }
 
 // failed answers in place of an application that doesn't.
