@@ -55,9 +55,7 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 		d = e.Decide(o)
 		e.metrics.verdict(&d)
 		if d.Verdict != Allow {
-			if r.ContentLength != 0 { // net/http reads on before it sends the answer, and has no deadline of its own here
-				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedBodyTime))
-			}
+			boundBody(w, r)
 			if d.Verdict != Login || d.kind != kindPageOtherWay || !e.keptPage(w, r, d.site, o) {
 				e.refuse(w, r, o, d)
 			}
@@ -85,5 +83,18 @@ func (e *Engine) identify(h http.Header, d *Decision) {
 		if own[i] != "" {
 			h[name] = own[i : i+1 : i+1]
 		}
+	}
+}
+
+// boundBody limits what a request that doesn't pass may hold up with its body: net/http reads on before it sends the
+// answer, and has no deadline of its own here. A client that waits to be asked for the body isn't, and gets its answer at
+// once: where somebody has wrapped the body, net/http would wait for it all the same, unless the connection is to end.
+func boundBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedBodyTime))
+	if r.Header["Expect"] != nil && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
 	}
 }
