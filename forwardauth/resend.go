@@ -46,7 +46,11 @@ func (e *Engine) keptPage(w http.ResponseWriter, r *http.Request, s *site, o Ori
 	if !ok {
 		return false
 	}
-	e.page(w, r, s, page{Kind: pageKept, LoginURL: s.loginFrom(r.Header), ReturnTo: action, Fields: fields})
+	login := s.loginFrom(r.Header)
+	if login == s.loginFor(action) { // where this page sends the form again, and maybe nothing that can be opened
+		login = s.origin + pathLogin
+	}
+	e.page(w, r, s, page{Kind: pageKept, LoginURL: login, ReturnTo: action, Fields: fields})
 	return true
 }
 

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
@@ -20,8 +21,9 @@ type app struct {
 	t   testing.TB
 	srv *httptest.Server
 
-	mu   sync.Mutex
-	seen []seen
+	mu     sync.Mutex
+	seen   []seen
+	routes map[string]http.HandlerFunc // what a test has besides, by path
 }
 
 // seen is a request as the app got it.
@@ -30,6 +32,7 @@ type seen struct {
 	Header            http.Header
 	Sum               string // SHA-256 of the body, in hex
 	Length            int64
+	Body              string // its beginning
 }
 
 func startApp(t testing.TB) *app {
@@ -42,15 +45,45 @@ func startApp(t testing.TB) *app {
 
 func (a *app) addr() string { return strings.TrimPrefix(a.srv.URL, "http://") }
 
+// handle adds a page of the app that a test writes itself. Its requests are not kept.
+func (a *app) handle(path string, h http.HandlerFunc) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.routes == nil {
+		a.routes = map[string]http.HandlerFunc{}
+	}
+	a.routes[path] = h
+}
+
+func (a *app) route(path string) http.HandlerFunc {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.routes[path]
+}
+
+// beginning keeps the first bytes of what is written to it.
+type beginning struct{ bytes.Buffer }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	const most = 8 << 10
+	_, _ = b.Buffer.Write(p[:min(len(p), most-min(b.Len(), most))])
+	return len(p), nil
+}
+
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := a.route(r.URL.Path); h != nil {
+		h(w, r)
+		return
+	}
 	sum := sha256.New()
-	n, err := io.Copy(sum, r.Body)
+	var head beginning
+	n, err := io.Copy(io.MultiWriter(sum, &head), r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	a.mu.Lock()
-	a.seen = append(a.seen, seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), hex.EncodeToString(sum.Sum(nil)), n})
+	a.seen = append(a.seen, seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), hex.EncodeToString(sum.Sum(nil)), n, head.String()})
 	a.mu.Unlock()
 	switch r.URL.Path {
 	case "/ws":
