@@ -303,6 +303,10 @@ func free() string {
 func serveBare(addr string) {
 	runtime.GOMAXPROCS(1)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ws" {
+			echo(w, r)
+			return
+		}
 		if r.URL.Path == "/orders" {
 			w.WriteHeader(http.StatusOK)
 			for name := range r.Header {

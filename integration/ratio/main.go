@@ -20,13 +20,23 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("ratio: ")
 	serve := flag.String("serve", "", "serve the bare handler on this address; for the benchmark itself")
+	to := flag.String("to", "", "with -serve: serve a bare proxy to this address instead")
+	sockets := flag.Int("websockets", 0, "measure the memory of so many idle WebSockets, and nothing else")
 	rounds := flag.Int("rounds", 31, "rounds; the median of their ratios counts")
 	requests := flag.Int("requests", 8_000, "requests a round and server")
 	scopes := flag.String("scopes", "openid", "scopes, by which the default headers are more or fewer")
 	skipCaddy := flag.Bool("skip-caddy", false, "leave Caddy out")
 	flag.Parse()
-	if *serve != "" {
+	switch {
+	case *serve != "" && *to != "":
+		log.Fatal(serveProxy(*serve, *to))
+	case *serve != "":
 		serveBare(*serve)
+		return
+	case *sockets > 0:
+		if err := websockets(*sockets, *scopes); err != nil {
+			log.Fatal(err)
+		}
 		return
 	}
 	if err := run(*rounds, *requests, *scopes, *skipCaddy); err != nil {
