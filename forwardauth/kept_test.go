@@ -135,6 +135,17 @@ func TestSec_A132_FormsThatAreNotKept(t *testing.T) {
 			}
 		})
 	}
+	// A login doesn't help the form of another site, and no page of ours says so.
+	asked := l.judged("/pay")
+	asked.Set("X-Forwarded-Method", "POST")
+	asked.Set("Sec-Fetch-Site", "cross-site")
+	for _, a := range []answer{
+		b.send(http.MethodPost, "/pay", postedForm("Sec-Fetch-Site", "cross-site"), body), b.send(http.MethodGet, "/_vipps/authz/forward-auth", asked, ""),
+	} {
+		if a.StatusCode != http.StatusUnauthorized || !strings.Contains(a.text, "came from another site") || strings.Contains(a.text, "/_vipps/login") {
+			t.Errorf("%d %s", a.StatusCode, a.text)
+		}
+	}
 	for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		if a := b.send(method, "/pay", postedForm(), body); strings.Contains(a.text, "<form") {
 			t.Errorf("%s: %d %s", method, a.StatusCode, a.text)
@@ -145,8 +156,6 @@ func TestSec_A132_FormsThatAreNotKept(t *testing.T) {
 		t.Errorf("a fetch: %d %s", a.StatusCode, a.text)
 	}
 	// Where a proxy asks, there is no body.
-	asked := l.judged("/pay")
-	asked.Set("X-Forwarded-Method", "POST")
 	asked.Set("Sec-Fetch-Site", "same-origin")
 	asked.Set("Content-Type", "application/x-www-form-urlencoded")
 	if a := b.send(http.MethodPost, "/_vipps/authz/forward-auth", asked, body); a.StatusCode != http.StatusUnauthorized || strings.Contains(a.text, "<form") {

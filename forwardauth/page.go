@@ -28,6 +28,7 @@ const (
 	pageLoggedOut     pageKind = "logged-out"     // says that it is done
 	pageLoop          pageKind = "loop"           // the third round in a minute; Cause says why
 	pageResend        pageKind = "resend"         // a form's POST or a frame without a session
+	pageForeign       pageKind = "foreign"        // a form's POST that another site has sent
 	pageKept          pageKind = "kept"           // a form's POST without a session, whose fields the page holds
 	pageUnavailable   pageKind = "unavailable"    // Vipps is away
 	pageAppAway       pageKind = "app-away"       // the app behind the site doesn't answer
@@ -41,7 +42,7 @@ var pageStatus = map[pageKind]int{
 	pageLogin: http.StatusOK, pageConfirm: http.StatusOK, pageError: http.StatusBadRequest,
 	pageRefused: http.StatusForbidden, pageForbiddenSite: http.StatusMisdirectedRequest,
 	pageLogout: http.StatusOK, pageLoggedOut: http.StatusOK, pageLoop: http.StatusBadRequest,
-	pageResend: http.StatusUnauthorized, pageKept: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
+	pageResend: http.StatusUnauthorized, pageForeign: http.StatusUnauthorized, pageKept: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
 	pageAppAway: http.StatusBadGateway, pageNotFound: http.StatusNotFound, pageTooLarge: http.StatusRequestEntityTooLarge,
 	pageAlready: http.StatusOK,
 }

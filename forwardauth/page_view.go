@@ -120,6 +120,11 @@ func (b *pageBuilder) build() {
 		b.buildLoop()
 	case pageResend:
 		b.buildResend("resend.text", "resend.step3", "resend.keep")
+	case pageForeign:
+		b.heading("resend.title")
+		b.say("resend.foreign")
+		b.link("button.home", "main", "/")
+		b.operator("resend.foreign.operator")
 	case pageKept:
 		b.buildResend("resend.kept", "resend.again", "resend.where")
 		b.post("button.send", "main", pagePath(b.page.ReturnTo, "/"), b.page.Fields...)

@@ -23,9 +23,14 @@ const (
 	maxKeptFields = 500
 )
 
-// resendPage answers a form's POST or a frame without a session: nothing was sent, log in in a new tab.
-func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, judged http.Header) {
-	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(judged)})
+// resendPage answers a form's POST or a frame without a session: nothing was sent, log in in a new tab. To the form of
+// another site it says that a login is no help: browsers send no SameSite=Lax cookie along with one, nor with its reload.
+func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	if from := o.Header["Sec-Fetch-Site"]; o.Method == http.MethodPost && len(from) == 1 && from[0] == "cross-site" {
+		e.page(w, r, s, page{Kind: pageForeign})
+		return
+	}
+	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(o.Header)})
 }
 
 // keptPage answers a form's POST without a session with a page that holds the form, if it can. The caller has limited the

@@ -190,7 +190,7 @@ func (e *Engine) navigationOnly(w http.ResponseWriter, r *http.Request, s *site,
 	case kindNavigation:
 		return true
 	case kindPageOtherWay:
-		e.resendPage(w, r, s, r.Header)
+		e.resendPage(w, r, s, Original{Method: r.Method, Header: r.Header})
 	default:
 		e.loginRequired(w, r, s, Original{Header: r.Header})
 	}

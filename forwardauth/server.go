@@ -381,7 +381,7 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, o Original, d De
 		case d.kind == kindNavigation || d.Verdict == Logout:
 			e.sendTo(w, o, d.Location)
 		case d.kind == kindPageOtherWay:
-			e.resendPage(w, r, d.site, o.Header)
+			e.resendPage(w, r, d.site, o)
 		default:
 			e.loginRequired(w, r, d.site, o)
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -154,4 +155,9 @@ func (a *app) since(n int) []seen {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]seen(nil), a.seen[n:]...)
+}
+
+// postsSince is since without what browsers ask for by themselves, such as icons.
+func (a *app) postsSince(n int) []seen {
+	return slices.DeleteFunc(a.since(n), func(s seen) bool { return s.Method != http.MethodPost })
 }

@@ -119,7 +119,7 @@ func openWebSocket(addr, cookie string) (net.Conn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	in := bufio.NewReaderSize(conn, 1024)
-	answer, err := http.ReadResponse(in, nil)
+	answer, err := http.ReadResponse(in, nil) //nolint:bodyclose // what follows is no body
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
