@@ -32,6 +32,7 @@ func behaviours(d differs) []behaviour {
 		{"silent miss, then the full login; deep link with its query", firstLogin},
 		{"silent hit", silentHit},
 		{"scripts and APIs get 401", scriptsGet401},
+		{"gRPC, prefetches, images and the like get 401", programsGet401},
 		{"forms", forms},
 		{"Sec_C010_spoofed identity headers", spoofedIdentity},
 		{"Sec_V1_identity headers taken out by Connection", spoofedConnection},
