@@ -113,6 +113,27 @@ func fromAuthRequest(h http.Header) (Original, error) {
 	return o.checkedAs("X-Original-Method", "X-Original-Url", "X-Original-Url", "X-Original-Url")
 }
 
+// fromExtAuthz recovers the judged request from the question itself, as Envoy
+// sends it: its own method, host and query, what is behind our prefix and the
+// policy of its path, byte by byte, and X-Forwarded-Proto. It reads nothing else.
+// The caller has checked that the peer is trusted.
+func fromExtAuthz(r *http.Request) (Original, error) {
+	rest, ok := strings.CutPrefix(r.RequestURI, pathAuthz+dialectExtAuthz+"/")
+	end := strings.IndexAny(rest, "/?")
+	if !ok || end < 0 {
+		return Original{}, malformed("path")
+	}
+	proto, err := only(r.Header, "X-Forwarded-Proto")
+	if err != nil {
+		return Original{}, err
+	}
+	o := Original{Method: r.Method, Scheme: proto, Host: r.Host, URI: rest[end:], Policy: rest[:end], Header: r.Header}
+	if o.Policy == "" {
+		o.Policy = noPolicy // it is mandatory here
+	}
+	return o.checkedAs("method", "X-Forwarded-Proto", "Host", "path")
+}
+
 // fromRequest is the judged request where it is at hand itself: in a Go
 // program, the sidecar and the Caddy module. It uses what the client asked for,
 // before any rewrite. Host is empty when r names none that could be.
