@@ -22,6 +22,10 @@ var storeClients = []string{
 const (
 	caddy = "github.com/caddyserver/caddy"
 	zap   = "go.uber.org/zap"
+
+	extauthz = module + "/forwardauth/extauthz"
+	envoy    = "github.com/envoyproxy/go-control-plane"
+	grpc     = "google.golang.org/grpc"
 )
 
 // rule says which packages may not be in another's import graph, at any distance, tests aside.
@@ -59,6 +63,20 @@ var rules = []rule{
 			return within(p, caddy) || anyWithin(p, storeClients) || within(p, module+"/vipps/emulator") || within(p, module+"/session/valkeystore")
 		},
 		atLeast: "forwardauth",
+	},
+	{
+		name:    "forwardauth knows no gRPC",
+		from:    is("forwardauth"),
+		forbid:  func(p string) bool { return within(p, grpc) || within(p, envoy) },
+		atLeast: "forwardauth",
+	},
+	{
+		name: "only cmd/vippsauth imports extauthz, and with it Envoy's types (Caddy has a gRPC of its own)",
+		from: func(p string) bool {
+			return product(p) && !within(p, extauthz) && !within(p, module+"/cmd/vippsauth")
+		},
+		forbid:  func(p string) bool { return within(p, extauthz) || within(p, envoy) },
+		atLeast: "caddymodule",
 	},
 	{
 		name: "only caddymodule and cmd/caddy import Caddy",
@@ -112,6 +130,8 @@ func TestImportRulesBreak(t *testing.T) {
 		"emulator, vipps":       {imports{"vipps/emulator": {"vipps"}}, "vipps/emulator", "vipps/emulator > vipps"},
 		"session, redis":        {imports{"session": {"github.com/redis/go-redis/v9"}}, "session", "session > github.com/redis/go-redis/v9"},
 		"forwardauth, emulator": {imports{"forwardauth": {"vipps", "vipps/emulator"}, "vipps": nil}, "forwardauth", "forwardauth > vipps/emulator"},
+		"forwardauth, gRPC":     {imports{"forwardauth": {"x.test/rpc"}, "x.test/rpc": {"google.golang.org/grpc/codes"}}, "forwardauth", "forwardauth > x.test/rpc > google.golang.org/grpc/codes"},
+		"caddymodule, extauthz": {imports{"caddymodule": {"forwardauth/extauthz"}}, "caddymodule", "caddymodule > forwardauth/extauthz"},
 		"cmd, caddy":            {imports{"cmd/vippsauth": {"forwardauth"}, "forwardauth": {"github.com/caddyserver/caddy/v2"}}, "cmd/vippsauth", "cmd/vippsauth > forwardauth > github.com/caddyserver/caddy/v2"},
 		"caddy, testing":        {imports{"cmd/caddy": {"net/http/httptest"}, "net/http/httptest": {"testing"}}, "cmd/caddy", "cmd/caddy > net/http/httptest > testing"},
 	} {

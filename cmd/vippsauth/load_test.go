@@ -63,6 +63,7 @@ func TestLoad_EverySettingFromEverySource(t *testing.T) {
 		"email_unverified": "pass", "session_ttl": "2d", "session_idle": "30m", "session_persist": "off", "store": "cookie",
 		"log_level": "debug", "log_format": "console", "upstream": "http://127.0.0.1:8080", "listen": ":1", "ops_listen": ":2",
 		"authz_listen": "unix//run/a.sock", "emulator_listen": "localhost:3",
+		"grpc_listen": ":4194",
 	}
 	for _, s := range settingsTable() {
 		t.Run(s.key, func(t *testing.T) {

@@ -122,7 +122,7 @@ func (s *service) listen(ctx context.Context, c *config, redirectURIs []string) 
 		return ln
 	}
 	s.site = []net.Listener{on("listen", c.listen)}
-	s.opsLn, s.authz = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen)
+	s.opsLn, s.authz, s.grpc = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen), on("grpc_listen", c.grpcListen)
 	if c.environment == envEmulator {
 		if emu, err = c.startEmulator(redirectURIs); err != nil { //nolint:contextcheck // it runs until Close
 			errs = append(errs, listenError("emulator_listen", c.emulatorListen, err))

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/forwardauth/extauthz"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -36,6 +37,7 @@ type service struct {
 	handler http.Handler   // of site
 	proxies bool           // handler passes requests on, whose length is not ours to limit
 	authz   net.Listener   // nil: /_vipps/authz/ is on site
+	grpc    net.Listener   // nil: nobody asks over gRPC
 	opsLn   net.Listener
 }
 
@@ -48,7 +50,7 @@ func (s *service) run(ctx context.Context) error {
 	defer endWatch()
 
 	var running sync.WaitGroup
-	failed := make(chan error, len(s.site)+2)
+	failed := make(chan error, len(s.site)+3)
 	serve := func(srv *http.Server, ln net.Listener) {
 		running.Go(func() {
 			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -60,10 +62,19 @@ func (s *service) run(ctx context.Context) error {
 	for _, ln := range s.site {
 		serve(main, ln)
 	}
-	front := []*http.Server{main}
+	front := []stopper{main}
 	if s.authz != nil {
 		srv := s.server(requests, onlyAuthz(s.engine.ForwardAuth()), false)
 		serve(srv, s.authz)
+		front = append(front, srv)
+	}
+	if s.grpc != nil {
+		srv := extauthz.New(s.engine, s.log)
+		running.Go(func() {
+			if err := srv.Serve(s.grpc); err != nil {
+				failed <- err
+			}
+		})
 		front = append(front, srv)
 	}
 	internal := s.server(requests, s.ops, false)
@@ -85,14 +96,22 @@ func (s *service) run(ctx context.Context) error {
 	endWatch()
 	s.drain(requests, front)
 	endRequests()
-	s.drain(context.WithoutCancel(ctx), []*http.Server{internal})
+	s.drain(context.WithoutCancel(ctx), []stopper{internal})
 	running.Wait()
 	s.log.Info("stopped")
 	return err
 }
 
+// A stopper is a server, whatever it speaks.
+type stopper interface {
+	// Shutdown takes no new requests and waits for those under way until ctx ends.
+	Shutdown(ctx context.Context) error
+	// Close cuts off what is left.
+	Close() error
+}
+
 // drain stops servers from taking requests, waits for those under way, and ends what is left after drainTimeout.
-func (s *service) drain(ctx context.Context, servers []*http.Server) {
+func (s *service) drain(ctx context.Context, servers []stopper) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	var waiting sync.WaitGroup

@@ -50,9 +50,9 @@ type config struct {
 	market, acrValues             string
 	systemName, systemVersion     string
 
-	listen, opsListen, authzListen, emulatorListen string
-	trustedProxies                                 []string
-	upstream                                       *url.URL
+	listen, opsListen, authzListen, grpcListen, emulatorListen string
+	trustedProxies                                             []string
+	upstream                                                   *url.URL
 
 	allow, headers, appCookies, logoutPaths                 []string
 	silent, withoutSession, confirmPerson                   string
@@ -205,6 +205,11 @@ func listenSettings() []setting {
 			key: "authz_listen", group: g, values: "address, or `unix//path`", note: "none: on `listen`",
 			doc: "a listener of its own for /_vipps/authz/, which the proxy asks",
 			set: address(func(c *config) *string { return &c.authzListen }),
+		},
+		{
+			key: "grpc_listen", group: g, values: "address, or `unix//path`", note: "none",
+			doc: "a listener for Envoy's ext_authz over gRPC",
+			set: address(func(c *config) *string { return &c.grpcListen }),
 		},
 		{
 			key: "emulator_listen", group: g, values: "a loopback address", def: "127.0.0.1:4192",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/vipps"
@@ -90,8 +91,14 @@ func (c *config) checkAddresses(rep *report) {
 	if sidecar && c.authzListen != "" {
 		rep.add(problem{rep.source("authz_listen"), "authz_listen", "is set beside upstream (" + rep.source("upstream") + "), but a sidecar has no /_vipps/authz/", "take one of them out"})
 	}
+	if sidecar && c.grpcListen != "" {
+		rep.add(problem{rep.source("grpc_listen"), "grpc_listen", "is set beside upstream (" + rep.source("upstream") + "), but a sidecar answers no proxy", "take one of them out"})
+	}
+	if c.grpcListen != "" && (c.headerEncoding == "latin1" || slices.ContainsFunc(c.headers, func(h string) bool { return strings.HasSuffix(strings.TrimSpace(h), "latin1") })) {
+		rep.add(problem{rep.source("grpc_listen"), "grpc_listen", "is set beside a header in latin1, which gRPC can't carry", "use utf-8, percent, base64url or ascii for it"})
+	}
 	used := map[string]string{}
-	for _, l := range []struct{ key, addr string }{{"listen", c.listen}, {"ops_listen", c.opsListen}, {"authz_listen", c.authzListen}, {"emulator_listen", c.emulatorAddr()}} {
+	for _, l := range []struct{ key, addr string }{{"listen", c.listen}, {"ops_listen", c.opsListen}, {"authz_listen", c.authzListen}, {"grpc_listen", c.grpcListen}, {"emulator_listen", c.emulatorAddr()}} {
 		if other, taken := used[l.addr]; taken && l.addr != "" && !endsInPortZero(l.addr) && !rep.has(l.key) {
 			rep.add(problem{rep.source(l.key), l.key, "is the same address as " + other, "give each its own port"})
 		}
