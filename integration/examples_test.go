@@ -56,7 +56,7 @@ var composeVariable = regexp.MustCompile(`\$\{([A-Z_]+):\?[^}]+\}`)
 func TestExamplesCompose(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"VIPPSAUTH_CLIENT_ID": "id", "VIPPSAUTH_CLIENT_SECRET": "a secret", "VIPPSAUTH_COOKIE_KEYS": cookieKey(t)}
-	for _, folder := range []string{"nginx", "haproxy", "traefik", "sidecar"} {
+	for _, folder := range []string{"nginx", "haproxy", "traefik", "sidecar", "envoy"} {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 			var file composeFile
@@ -121,6 +121,7 @@ func TestExamplesListEveryHeader(t *testing.T) {
 		"nginx/nginx.conf":             inNginx,
 		"traefik/dynamic.yaml":         parseTraefik(t, example(t, "traefik/dynamic.yaml")).HTTP.Middlewares["vipps"].ForwardAuth.AuthResponseHeaders,
 		"caddy-forward-auth/Caddyfile": strings.Fields(copied[1] + copied[2]),
+		"envoy/envoy-http.yaml":        envoyUpstreamHeaders(t),
 	} {
 		if slices.Sort(listed); !slices.Equal(listed, names) {
 			t.Errorf("examples/%s lists %q, and the service answers with %q", file, listed, names)

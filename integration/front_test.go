@@ -38,6 +38,7 @@ type front struct {
 	tls     *tls.Config      // what browsers trust
 	http3   bool             // browsers speak HTTP/3 with the site
 	secrets *secrets
+	env     []string // more of the service's environment
 
 	addr string // of the service
 }
@@ -113,7 +114,7 @@ func (f *front) serve(flags ...string) {
 	}
 	f.service = start(f.t, vippsauthProgram(f.t), command{
 		name: "vippsauth serve", args: append(append([]string{"serve"}, defaults...), flags...),
-		env: []string{"VIPPSAUTH_CLIENT_SECRET=" + clientSecret, "VIPPSAUTH_COOKIE_KEYS=" + key},
+		env: append([]string{"VIPPSAUTH_CLIENT_SECRET=" + clientSecret, "VIPPSAUTH_COOKIE_KEYS=" + key}, f.env...),
 	})
 	f.checkLog(f.service)
 	f.service.answers("http://" + f.ops + "/readyz")
