@@ -4,7 +4,7 @@
 // An [Engine] judges requests: [Engine.Decide] reads a sealed session cookie and the policy, and returns a
 // [Decision] as a value. It writes nothing and asks nothing of the network, since most proxies drop what an
 // allowed sub-request sets. Around it stand the front ends, each a few lines: [Engine.ForwardAuth] answers proxies
-// (Traefik, nginx, Caddy), [Engine.Protect] is middleware for Go programs and the sidecar, [Engine.Serve]
+// (Traefik, nginx, Caddy, Envoy), [Engine.Protect] is middleware for Go programs and the sidecar, [Engine.Serve]
 // is what the Caddy module calls.
 //
 // # The login

@@ -21,6 +21,7 @@ const (
 	// policyExtension is the key of a route's context_extensions that names the policy. A client can't write there.
 	policyExtension = "policy"
 
+	headerAuth        = "X-Vipps-Auth"
 	headerProxySecret = "X-Vipps-Proxy-Secret" //nolint:gosec // a header's name
 )
 
@@ -72,7 +73,7 @@ func (a *authorization) check(ctx context.Context, read func(any) error) (answer
 		return denial(http.StatusBadRequest)
 	}
 	a.engine.Judge(w, original(q.GetAttributes()), who.RemoteAddr)
-	if w.status != http.StatusOK {
+	if w.status != http.StatusOK || len(w.header[headerAuth]) != 1 { // which is on every answer that allows
 		return w.denied()
 	}
 	ok, name := w.allowed()
