@@ -30,9 +30,12 @@ const manyCookies = 10_000
 type lab struct {
 	vipps       *emulator.Server
 	bare        *process
+	bareGRPC    *process
 	service     *process
 	caddy       *process
 	bareAddr    string
+	bareRPCAddr string
+	rpcAddr     string
 	serviceAddr string
 	plainAddr   string
 	moduleAddr  string
@@ -54,7 +57,7 @@ func newLab(dir, scopes string, withCaddy bool) (*lab, error) {
 		return nil, err
 	}
 	client := emulator.Client{ID: "ratio", Secret: "ratio-secret", Name: "Ratio", Scopes: nil}
-	l.serviceAddr, l.plainAddr, l.moduleAddr, l.bareAddr = free(), free(), free(), free()
+	l.serviceAddr, l.plainAddr, l.moduleAddr, l.bareAddr, l.bareRPCAddr, l.rpcAddr = free(), free(), free(), free(), free(), free()
 	for _, addr := range []string{l.serviceAddr, l.moduleAddr} {
 		client.RedirectURIs = append(client.RedirectURIs, "http://"+addr+"/_vipps/callback")
 	}
@@ -77,6 +80,9 @@ func (l *lab) start(dir, scopes string, withCaddy bool) error {
 	if l.bare, err = run1("bare handler", exec.Command(self, "-serve", l.bareAddr), l.bareAddr); err != nil {
 		return err
 	}
+	if l.bareGRPC, err = run1("bare gRPC service", exec.Command(self, "-serve-grpc", l.bareRPCAddr), l.bareRPCAddr); err != nil {
+		return err
+	}
 	key, err := session.NewKey()
 	if err != nil {
 		return err
@@ -84,7 +90,7 @@ func (l *lab) start(dir, scopes string, withCaddy bool) error {
 	cmd := exec.Command(l.binary, "serve")
 	cmd.Env = append(os.Environ(), "VIPPSAUTH_ISSUER="+l.vipps.Issuer, "VIPPSAUTH_CLIENT_ID=ratio", "VIPPSAUTH_CLIENT_SECRET=ratio-secret",
 		"VIPPSAUTH_PUBLIC_URL=http://"+l.serviceAddr, "VIPPSAUTH_LISTEN="+l.serviceAddr, "VIPPSAUTH_OPS_LISTEN="+free(),
-		"VIPPSAUTH_TRUSTED_PROXIES=loopback", "VIPPSAUTH_COOKIE_KEYS="+key.Encode(), "VIPPSAUTH_SESSION_IDLE=8h", "VIPPSAUTH_ALLOW=anyone",
+		"VIPPSAUTH_TRUSTED_PROXIES=loopback", "VIPPSAUTH_GRPC_LISTEN="+l.rpcAddr, "VIPPSAUTH_COOKIE_KEYS="+key.Encode(), "VIPPSAUTH_SESSION_IDLE=8h", "VIPPSAUTH_ALLOW=anyone",
 		"VIPPSAUTH_SCOPES="+scopes, "VIPPSAUTH_LOG_LEVEL=error")
 	begun := time.Now()
 	if l.service, err = run1("vippsauth", cmd, l.serviceAddr); err != nil {
@@ -249,7 +255,7 @@ func (p *process) rss() (string, error) {
 }
 
 func (l *lab) close() {
-	for _, p := range []*process{l.bare, l.service, l.caddy} {
+	for _, p := range []*process{l.bare, l.bareGRPC, l.service, l.caddy} {
 		if p != nil {
 			_ = p.cmd.Process.Signal(os.Interrupt)
 			_ = p.cmd.Wait()

@@ -22,6 +22,7 @@ func main() {
 	serve := flag.String("serve", "", "serve the bare handler on this address; for the benchmark itself")
 	to := flag.String("to", "", "with -serve: serve a bare proxy to this address instead")
 	sockets := flag.Int("websockets", 0, "measure the memory of so many idle WebSockets, and nothing else")
+	serveGRPC := flag.String("serve-grpc", "", "serve the bare gRPC service on this address; for the benchmark itself")
 	rounds := flag.Int("rounds", 31, "rounds; the median of their ratios counts")
 	requests := flag.Int("requests", 8_000, "requests a round and server")
 	scopes := flag.String("scopes", "openid", "scopes, by which the default headers are more or fewer")
@@ -32,6 +33,9 @@ func main() {
 		log.Fatal(serveProxy(*serve, *to))
 	case *serve != "":
 		serveBare(*serve)
+		return
+	case *serveGRPC != "":
+		serveBareGRPC(*serveGRPC)
 		return
 	case *sockets > 0:
 		if err := websockets(*sockets, *scopes); err != nil {
@@ -73,6 +77,9 @@ func run(rounds, requests int, scopes string, skipCaddy bool) error {
 		return err
 	}
 	if err := compare(rounds, requests, []*target{&many10k, &many}, "at most 1.80"); err != nil {
+		return err
+	}
+	if err := compareEnvoy(lab, rounds, requests); err != nil {
 		return err
 	}
 	if !skipCaddy {
