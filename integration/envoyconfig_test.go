@@ -174,8 +174,8 @@ func jsonOf(t *testing.T, v any) string {
 	return string(text)
 }
 
-// A name that Envoy doesn't know must not pass unseen.
-func TestEnvoyExamplesAreRead(t *testing.T) {
+// The examples fail closed, and a name that Envoy doesn't know must not pass unseen.
+func TestSec_B087_EnvoyExamples(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"envoy/envoy-http.yaml", "envoy/envoy-grpc.yaml"} {
 		c := parseEnvoy(t, example(t, file))

@@ -253,6 +253,9 @@ func TestKubernetesIngresses(t *testing.T) {
 	}
 
 	filter := manifests(t, "gateway-api/httproute.yaml")["HTTPRoute application"].at(t, "spec", "rules", 1, "filters", 0, "externalAuth").(manifest)
+	if settings, ok := filter.at(t, "grpc").(manifest); !ok || len(settings) > 0 { // which has to be there with GRPC; its one key is a list of headers
+		t.Errorf("HTTPRoute: %v", filter)
+	}
 	if filter.text(t, "protocol") != "GRPC" || filter.text(t, "backendRef", "name") != "vippsauth-authz" || filter.text(t, "backendRef", "port") != grpc {
 		t.Errorf("HTTPRoute: %v", filter)
 	}

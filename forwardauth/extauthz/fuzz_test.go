@@ -66,7 +66,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 // What goes wrong here is a denial too, and ends nothing else.
-func TestSec_V5_PanicIsADenial(t *testing.T) {
+func TestSec_B087_PanicIsADenial(t *testing.T) {
 	t.Parallel()
 	a := bare(t)
 	a.engine = nil
