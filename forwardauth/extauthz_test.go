@@ -218,3 +218,20 @@ func TestExtAuthzHostAndPeer(t *testing.T) {
 		t.Errorf("an untrusted peer: %d", a.StatusCode)
 	}
 }
+
+// The policy is the word behind ext-authz, and nothing that a client writes.
+func TestExtAuthzPolicies(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(c *forwardauth.Config) {
+		c.Policies = []forwardauth.Policy{{Name: "board", Allow: []string{phonePer}}}
+	})
+	in := l.loggedIn(phoneAase)
+	for path, want := range map[string]int{
+		"/_vipps/authz/ext-authz/default/board/a": 200, "/_vipps/authz/ext-authz/board/default/a": 403, "/_vipps/authz/ext-authz/board/a?policy=default": 403,
+		"/_vipps/authz/ext-authz/board/../default/a": 403, "/_vipps/authz/ext-authz/nobody/a": 403,
+	} {
+		if a := in.rawAnswer("GET", path, "X-Forwarded-Proto: http", "X-Forwarded-Uri: /_vipps/authz/ext-authz/default/a"); a.StatusCode != want || (want == 403) != (a.Header.Get("X-Vipps-Sub") == "") {
+			t.Errorf("%s: %d, want %d", path, a.StatusCode, want)
+		}
+	}
+}

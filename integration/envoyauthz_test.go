@@ -156,11 +156,13 @@ func (s *envoyStandIn) checkGRPC(reply *envoyReply, h lowerHeader, perRoute *ext
 	service := s.filter.GetGrpcService()
 	ctx, cancel := context.WithTimeout(s.t.Context(), soon(service.GetTimeout(), service.GetTimeout() != nil))
 	defer cancel()
+	sent := metadata.MD{}
 	for _, m := range service.GetInitialMetadata() {
 		if m.GetValue() != "" {
-			ctx = metadata.AppendToOutgoingContext(ctx, m.GetKey(), m.GetValue())
+			sent.Append(m.GetKey(), m.GetValue())
 		}
 	}
+	ctx = metadata.NewOutgoingContext(ctx, sent)
 	answer, err := auth.NewAuthorizationClient(s.grpc).Check(ctx, &auth.CheckRequest{Attributes: &auth.AttributeContext{
 		Request:           &auth.AttributeContext_Request{Http: r},
 		ContextExtensions: perRoute.GetCheckSettings().GetContextExtensions(), // api: CheckSettings.context_extensions

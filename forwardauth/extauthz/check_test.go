@@ -250,3 +250,19 @@ func TestLimitsAndStop(t *testing.T) {
 		t.Error("still listening")
 	}
 }
+
+// The policy is that of the route's context_extensions, and nothing that a client writes.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(c *forwardauth.Config) {
+		c.Policies = []forwardauth.Policy{{Name: "board", Allow: []string{"4790000002"}}}
+	})
+	for policy, want := range map[string]bool{"": true, "default": true, "board": false, "nobody": false, "/": false} {
+		q := l.asked("GET", "/a?policy=default", "cookie", l.cookie, "policy", "default")
+		q.Attributes.ContextExtensions = map[string]string{"policy": policy}
+		a := l.check(q)
+		if (a.GetOkResponse() != nil) != want || !want && a.GetDeniedResponse().GetStatus().GetCode() != 403 {
+			t.Errorf("policy %q: %v", policy, a)
+		}
+	}
+}
