@@ -36,7 +36,7 @@ func TestAnonymousBehindTraefikStandIn(t *testing.T) {
 	f := newFront(t)
 	authz := freeAddr(t)
 	f.serve("--trusted-proxies=loopback", "--authz-listen="+authz, "--without-session=anonymous")
-	startTraefikStandIn(t, f, authz)
+	startTraefikStandIn(t, f, authz, traefikTimeout)
 	anonymous(t, f)
 }
 

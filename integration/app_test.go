@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -93,6 +94,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		events(w, r)
 	case "/ranged":
 		http.ServeContent(w, r, "ranged.txt", time.Date(2025, 12, 24, 0, 0, 0, 0, time.UTC), strings.NewReader("0123456789"))
+	case "/status-of-app":
+		status, err := strconv.Atoi(r.URL.RawQuery)
+		if err != nil {
+			a.t.Error(err)
+		}
+		http.Error(w, "app: its own error", status)
 	case "/forbidden-by-app":
 		http.Error(w, "app: says no", http.StatusForbidden)
 	default:

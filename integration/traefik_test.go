@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -57,20 +58,26 @@ func parseTraefik(t *testing.T, text string) traefikConfig {
 }
 
 // traefikStandIn does what Traefik's documentation and source say that its entry point, router and ForwardAuth do. A
-// whole Traefik can't be had as a Go module, nor from Debian.
+// whole Traefik can't be had as a Go module, nor from Debian. Files are those of github.com/traefik/traefik/v3; pages are
+// those of doc.traefik.io/traefik/v3.0.
 type traefikStandIn struct {
 	t      *testing.T
 	config traefikConfig
 	auth   http.Client
 }
 
-// traefikOwns are the headers that an entry point takes from nobody whom it doesn't trust.
+// traefikTimeout is how long ForwardAuth waits for an answer (pkg/middlewares/auth/forward.go, NewForward).
+const traefikTimeout = 30 * time.Second
+
+// traefikOwns are the headers that an entry point takes from nobody whom it doesn't trust
+// (pkg/middlewares/forwardedheaders/forwarded_header.go, XHeadersSet; "Forwarded Headers" of routing/entrypoints).
 var traefikOwns = []string{
 	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Method", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
 	"X-Forwarded-Server", "X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "X-Forwarded-Uri", "X-Real-Ip",
 }
 
-// hopByHop is what ForwardAuth takes from its question, and from answers that go to the client.
+// hopByHop is what ForwardAuth takes from its question, and from answers that go to the client
+// (pkg/middlewares/auth/forward.go, hopHeaders).
 var hopByHop = []string{
 	"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
@@ -93,7 +100,9 @@ func (s *traefikStandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(w, r)
 }
 
-// entryPoint takes out what clients say of themselves, and what they name in Connection, before any middleware.
+// entryPoint takes out what clients say of themselves, and what they name in Connection, before any middleware
+// (pkg/middlewares/forwardedheaders/forwarded_header.go: ServeHTTP, removeConnectionHeaders, rewrite, where a websocket's
+// handshake becomes ws).
 func (s *traefikStandIn) entryPoint(r *http.Request) {
 	upgrade := ""
 	for _, line := range r.Header["Connection"] {
@@ -125,6 +134,7 @@ func (s *traefikStandIn) entryPoint(r *http.Request) {
 	r.Header.Set("X-Forwarded-Server", "stand-in")
 }
 
+// byPriority sorts routers as "Priority" of routing/routers says: by priority, which is the length of the rule by default.
 func (s *traefikStandIn) byPriority() []string {
 	routers := s.config.HTTP.Routers
 	return slices.SortedFunc(maps.Keys(routers), func(a, b string) int {
@@ -135,6 +145,7 @@ func (s *traefikStandIn) byPriority() []string {
 
 var rulePart = regexp.MustCompile("(Host|PathPrefix)\\(`([^`]+)`\\)")
 
+// matches knows the two matchers that the example uses, joined by && ("Rule" of routing/routers). Host ignores the port.
 func matches(rule string, r *http.Request) bool {
 	for _, part := range rulePart.FindAllStringSubmatch(rule, -1) {
 		host, _, _ := strings.Cut(r.Host, ":")
@@ -146,7 +157,8 @@ func matches(rule string, r *http.Request) bool {
 }
 
 // forwardAuth asks the fixed address with a GET, and lets the request pass on any 2xx, with the listed headers
-// replaced. Any other answer goes to the client as a whole.
+// replaced. Any other answer goes to the client as a whole; without a whole answer it is 500, with nothing in it
+// (pkg/middlewares/auth/forward.go: ServeHTTP, writeHeader).
 func (s *traefikStandIn) forwardAuth(c *forwardAuthConfig, w http.ResponseWriter, r *http.Request) bool {
 	q, err := http.NewRequestWithContext(r.Context(), http.MethodGet, c.Address, http.NoBody)
 	if err != nil {
@@ -187,7 +199,8 @@ func (s *traefikStandIn) forwardAuth(c *forwardAuthConfig, w http.ResponseWriter
 	return true
 }
 
-// replace deletes the listed headers from the request and sets those that the answer has.
+// replace deletes the listed headers from the request and sets those that the answer has (the end of ServeHTTP there;
+// "authResponseHeaders" and "authResponseHeadersRegex" of middlewares/http/forwardauth).
 func (c *forwardAuthConfig) replace(request, answer http.Header) {
 	for _, name := range c.AuthResponseHeaders {
 		name = http.CanonicalHeaderKey(name)
@@ -224,16 +237,22 @@ func (s *traefikStandIn) proxy(service string) http.Handler {
 }
 
 // startTraefikStandIn runs examples/traefik/dynamic.yaml in the stand-in.
-func startTraefikStandIn(t *testing.T, f *front, authz string) traefikConfig {
+func startTraefikStandIn(t *testing.T, f *front, authz string, timeout time.Duration) traefikConfig {
 	t.Helper()
 	s := &traefikStandIn{t: t, config: parseTraefik(t, example(t, "traefik/dynamic.yaml",
 		"127.0.0.1:4193", authz, "127.0.0.1:4190", f.addr, "127.0.0.1:8080", f.app.addr()))}
+	s.run(f, timeout)
+	return s.config
+}
+
+// run serves the site. ForwardAuth's client doesn't follow redirects (pkg/middlewares/auth/forward.go, NewForward).
+func (s *traefikStandIn) run(f *front, timeout time.Duration) {
 	s.auth = http.Client{
+		Timeout:       timeout,
 		Transport:     &http.Transport{DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	serveOn(t, f.port(), s)
-	return s.config
+	serveOn(s.t, f.port(), s)
 }
 
 func TestTraefikStandIn(t *testing.T) {
@@ -241,7 +260,7 @@ func TestTraefikStandIn(t *testing.T) {
 	f := newFront(t)
 	authz := freeAddr(t)
 	f.serve("--trusted-proxies=loopback", "--authz-listen="+authz)
-	config := startTraefikStandIn(t, f, authz)
+	config := startTraefikStandIn(t, f, authz, traefikTimeout)
 
 	t.Run("the example lists every header that the service sends", func(t *testing.T) {
 		b := f.loggedIn()
@@ -267,5 +286,24 @@ func TestTraefikStandIn(t *testing.T) {
 			t.Errorf("the service sends %d headers: %v", n, a.Header)
 		}
 	})
-	conforms(t, f, differs{name: "Traefik (stand-in)", keepsCookies: true})
+	conforms(t, f, differs{name: "Traefik (stand-in; its own bare 500 while the service is away)", keepsCookies: true, bare: true})
+}
+
+// Traefik has no page of its own, and would take another server's 200 for ours: that is all that differs.
+func TestTraefikStandInBadDay(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	authz := freeAddr(t)
+	f.serve("--trusted-proxies=loopback", "--authz-listen="+authz)
+	startTraefikStandIn(t, f, authz, 2*time.Second)
+	badDay(t, f, outage{status: http.StatusInternalServerError, bare: true, skip: []string{"another server's 200"}}, authz, f.addr)
+}
+
+func TestTraefikStandInRestartUnderLoad(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	authz := freeAddr(t)
+	f.serve("--trusted-proxies=loopback", "--authz-listen="+authz)
+	startTraefikStandIn(t, f, authz, traefikTimeout)
+	restartUnderLoad(t, f, http.StatusInternalServerError)
 }
