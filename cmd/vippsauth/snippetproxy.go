@@ -1,0 +1,82 @@
+package main
+
+import "strings"
+
+// checkTraefik wants a listener of its own for what Traefik asks: Traefik has no rule that answers 404 by itself, and on
+// listen /_vipps/authz/ would be open to browsers.
+func checkTraefik(d *snippetData, rep *report) {
+	if !d.OwnAuthz {
+		rep.add(problem{notSet, "authz_listen", "is required behind Traefik, which can't close /_vipps/authz/ to browsers", howToSet("authz_listen") + ", as 127.0.0.1:4193"})
+	}
+	if d.Service.Socket != "" || d.Authz.Socket != "" {
+		rep.add(problem{rep.source("listen"), "listen", "is a socket, which Traefik doesn't reach", "write host:port for listen and authz_listen"})
+	}
+}
+
+// moduleKeys are the settings that the Caddy module has of ours, besides the secrets, client_id and public_url, which is
+// the address of the site.
+func moduleKeys() []string {
+	return []string{
+		"environment", "issuer", "client_auth", "scopes", "market", "acr_values", "system_name", "system_version", "allow", "emulator_listen", "cookie_domain", "auth_url",
+		"silent", "silent_retry", "without_session", "confirm_person", "headers", "header_encoding", "email_unverified", "app_cookies",
+		"logout_paths", "site_name", "contact", "cookie_keys_file", "session_ttl", "session_idle", "session_persist",
+	}
+}
+
+// moduleOptions gathers the settings of the module for each site. Client id, secret and keys come from Caddy's
+// environment, and nobody's number is printed.
+func moduleOptions(d *snippetData, rep *report) {
+	if len(d.Policies) > 0 || d.PolicyPath != "" {
+		rep.warn(problem{rep.source(policiesKey), policiesKey, "the Caddy module has none", "write another vipps_auth block for another site, or use forward_auth"})
+	}
+	for i := range d.Sites {
+		d.Sites[i].moduleOptions(rep)
+	}
+}
+
+func (s *snippetSite) moduleOptions(rep *report) {
+	add := func(key string, values ...string) {
+		s.Module = append(s.Module, snippetOption{Key: key, Values: values})
+	}
+	fromEnv := func(key, name string) { s.Module = append(s.Module, snippetOption{Key: key, Env: name}) }
+	if given := rep.values["environment"]; len(given) == 0 || given[0] != envEmulator {
+		suffix := ""
+		if _, own := s.config.differs["client_id"]; own {
+			suffix = s.ID
+		}
+		fromEnv("client_id", "VIPPSAUTH_CLIENT_ID"+suffix)
+		fromEnv("client_secret", "VIPPSAUTH_CLIENT_SECRET"+suffix)
+	}
+	if rep.isSet("cookie_keys") {
+		fromEnv("cookie_keys", "VIPPSAUTH_COOKIE_KEYS")
+	}
+	for _, key := range moduleKeys() {
+		values := rep.values[key]
+		if own, ok := s.config.differs[key]; ok {
+			values = nil
+			for _, it := range own.items {
+				values = append(values, it.text)
+			}
+		}
+		switch {
+		case len(values) == 0:
+		case key == "acr_values":
+			add(key, strings.Fields(values[0])...)
+		case key == "allow" && namesPeople(values):
+			rep.warn(problem{rep.source(key), key, "names people, and isn't printed", "put them into the file that the configuration names, one a line"})
+			add(key, "@/etc/caddy/members"+s.ID+".txt")
+		default:
+			add(key, values...)
+		}
+	}
+}
+
+// namesPeople reports whether the entries of allow hold a number or a sub.
+func namesPeople(allow []string) bool {
+	for _, entry := range allow {
+		if entry != "anyone" && !strings.HasPrefix(entry, "@") {
+			return true
+		}
+	}
+	return false
+}
