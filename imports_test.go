@@ -79,6 +79,12 @@ var rules = []rule{
 		atLeast: "caddymodule",
 	},
 	{
+		name:    "forwardauth/fcgi speaks a protocol, and imports none of ours",
+		from:    is("forwardauth/fcgi"),
+		forbid:  func(p string) bool { return ours(p) || within(p, zap) },
+		atLeast: "forwardauth/fcgi",
+	},
+	{
 		name: "only caddymodule and cmd/caddy import Caddy",
 		from: func(p string) bool {
 			return product(p) && !within(p, module+"/caddymodule") && !within(p, module+"/cmd/caddy")
@@ -132,6 +138,7 @@ func TestImportRulesBreak(t *testing.T) {
 		"forwardauth, emulator": {imports{"forwardauth": {"vipps", "vipps/emulator"}, "vipps": nil}, "forwardauth", "forwardauth > vipps/emulator"},
 		"forwardauth, gRPC":     {imports{"forwardauth": {"x.test/rpc"}, "x.test/rpc": {"google.golang.org/grpc/codes"}}, "forwardauth", "forwardauth > x.test/rpc > google.golang.org/grpc/codes"},
 		"caddymodule, extauthz": {imports{"caddymodule": {"forwardauth/extauthz"}}, "caddymodule", "caddymodule > forwardauth/extauthz"},
+		"fcgi, session":         {imports{"forwardauth/fcgi": {"session"}}, "forwardauth/fcgi", "forwardauth/fcgi > session"},
 		"cmd, caddy":            {imports{"cmd/vippsauth": {"forwardauth"}, "forwardauth": {"github.com/caddyserver/caddy/v2"}}, "cmd/vippsauth", "cmd/vippsauth > forwardauth > github.com/caddyserver/caddy/v2"},
 		"caddy, testing":        {imports{"cmd/caddy": {"net/http/httptest"}, "net/http/httptest": {"testing"}}, "cmd/caddy", "cmd/caddy > net/http/httptest > testing"},
 	} {

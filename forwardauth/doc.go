@@ -4,8 +4,8 @@
 // An [Engine] judges requests: [Engine.Decide] reads a sealed session cookie and the policy, and returns a
 // [Decision] as a value. It writes nothing and asks nothing of the network, since most proxies drop what an
 // allowed sub-request sets. Around it stand the front ends, each a few lines: [Engine.ForwardAuth] answers proxies
-// (Traefik, nginx, Caddy, Envoy), [Engine.Protect] is middleware for Go programs and the sidecar, [Engine.Serve]
-// is what the Caddy module calls.
+// (Traefik, nginx, HAProxy, Caddy, Envoy), [Engine.FastCGI] Apache, [Engine.Protect] is middleware for Go programs and
+// the sidecar, [Engine.Serve] is what the Caddy module calls.
 //
 // # The login
 //
