@@ -116,8 +116,6 @@ func (f *configFile) settings(root *yaml.Node) fileContent {
 			lines[key] = k.Line
 			f.rep.sources[key] = f.at(k.Line)
 			content.policies = f.sections(key, v, policyKeys())
-		case laterMend(key) != "":
-			f.add(k.Line, key, notSupported, laterMend(key))
 		case !known:
 			f.add(k.Line, shown(key), "unknown setting", didYouMean(key, slices.Collect(maps.Keys(f.table))))
 		default:

@@ -156,8 +156,6 @@ func readEnvironment(environ map[string]string, table map[string]*setting, rep *
 		s, fromFile := settingOf(name, table)
 		switch {
 		case name == configEnv, s == nil && serviceLink.MatchString(name):
-		case s == nil && laterMend(strings.ToLower(strings.TrimPrefix(name, envPrefix))) != "":
-			rep.add(problem{source: name, what: notSupported, mend: laterMend(strings.ToLower(strings.TrimPrefix(name, envPrefix)))})
 		case s == nil:
 			rep.add(problem{source: name, what: "unknown variable", mend: didYouMean(name, known)})
 		case fromFile:

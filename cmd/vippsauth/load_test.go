@@ -62,8 +62,7 @@ func TestLoad_EverySettingFromEverySource(t *testing.T) {
 		"silent_retry": "1d", "without_session": "page", "confirm_person": "never", "header_encoding": "ascii",
 		"email_unverified": "pass", "session_ttl": "2d", "session_idle": "30m", "session_persist": "off", "store": "cookie",
 		"log_level": "debug", "log_format": "console", "upstream": "http://127.0.0.1:8080", "listen": ":1", "ops_listen": ":2",
-		"authz_listen": "unix//run/a.sock", "emulator_listen": "localhost:3",
-		"grpc_listen": ":4194",
+		"authz_listen": "unix//run/a.sock", "grpc_listen": ":4", "fcgi_listen": "127.0.0.1:5", "emulator_listen": "localhost:3",
 	}
 	for _, s := range settingsTable() {
 		t.Run(s.key, func(t *testing.T) {
@@ -202,7 +201,6 @@ func TestLoad_EnvironmentProblems(t *testing.T) {
 		"directory":           {[]string{"VIPPSAUTH_CLIENT_SECRET_FILE=" + filepath.Dir(good)}, "VIPPSAUTH_CLIENT_SECRET_FILE: client_secret: cannot read the file that it names: is a directory; name a readable file that holds the value alone"},
 		"no path":             {[]string{"VIPPSAUTH_CLIENT_SECRET_FILE="}, "VIPPSAUTH_CLIENT_SECRET_FILE: client_secret: is empty; name the file that holds the value, or take it out"},
 		"config":              {[]string{"VIPPSAUTH_CONFIG="}, "VIPPSAUTH_CONFIG: is empty; unset it, or name the configuration file"},
-		"later":               {[]string{"VIPPSAUTH_FCGI_LISTEN=mustnotshow"}, "VIPPSAUTH_FCGI_LISTEN: not supported in this version; use listen, over HTTP"},
 		"config isn't there":  {[]string{"VIPPSAUTH_CONFIG=/nowhere/c.yaml"}, "/nowhere/c.yaml: cannot read the configuration file: no such file or directory; name a readable file with --config"},
 		"word":                {[]string{"VIPPSAUTH_ENVIRONMENT=mustnotshow"}, "VIPPSAUTH_ENVIRONMENT: environment: must be production, test or emulator"},
 		"a doubled separator": {[]string{"VIPPSAUTH_ALLOW=anyone,,mustnotshow"}, "VIPPSAUTH_ALLOW: allow: holds an empty item; take out the comma or the item too many"},

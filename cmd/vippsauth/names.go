@@ -5,18 +5,6 @@ import (
 	"strings"
 )
 
-const notSupported = "not supported in this version"
-
-// laterMend returns what to do in place of a setting that a later release may bring; empty for any other name.
-func laterMend(key string) string {
-	switch key {
-	case "fcgi_listen":
-		return "use listen, over HTTP"
-	default:
-		return ""
-	}
-}
-
 // didYouMean suggests the known name closest to an unknown one.
 func didYouMean(name string, known []string) string {
 	short := make([]string, 0, len(known)) // what all variables begin with says nothing about which one is meant

@@ -25,8 +25,8 @@ func (p *program) serveCommand() *cobra.Command {
 		Short:   "Run the service: for a proxy that asks, or as a proxy of its own",
 		GroupID: groupStart,
 		Long: `Run vippsauth. With trusted_proxies it answers the proxy that asks about each request
-(nginx auth_request, Traefik ForwardAuth, Caddy forward_auth). With upstream it is the
-proxy itself, in front of one application.
+(nginx auth_request, Traefik ForwardAuth, Caddy forward_auth; Apache over fcgi_listen). With
+upstream it is the proxy itself, in front of one application.
 
 At start it prints each redirect URI to register with Vipps. It starts only when all
 settings are good; vippsauth check says beforehand whether they are.`,
@@ -95,7 +95,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 		}
 		logger.Info("redirect URI to register", zap.String("redirect_uri", u), zap.String("provider", c.providerName()))
 	}
-	logger.Info("listening", zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()))
+	logger.Info("listening", zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()), zap.String("fcgi_listen", c.fcgiListen))
 	return s.run(ctx)
 }
 
@@ -122,7 +122,8 @@ func (s *service) listen(ctx context.Context, c *config, redirectURIs []string) 
 		return ln
 	}
 	s.site = []net.Listener{on("listen", c.listen)}
-	s.opsLn, s.authz, s.grpc = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen), on("grpc_listen", c.grpcListen)
+	s.opsLn, s.authz = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen)
+	s.grpc, s.fcgi = on("grpc_listen", c.grpcListen), on("fcgi_listen", c.fcgiListen)
 	if c.environment == envEmulator {
 		if emu, err = c.startEmulator(redirectURIs); err != nil { //nolint:contextcheck // it runs until Close
 			errs = append(errs, listenError("emulator_listen", c.emulatorListen, err))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/forwardauth/extauthz"
+	"github.com/vippsauth/vippsauth/forwardauth/fcgi"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -38,6 +39,7 @@ type service struct {
 	proxies bool           // handler passes requests on, whose length is not ours to limit
 	authz   net.Listener   // nil: /_vipps/authz/ is on site
 	grpc    net.Listener   // nil: nobody asks over gRPC
+	fcgi    net.Listener   // nil: nobody asks over FastCGI
 	opsLn   net.Listener
 }
 
@@ -72,6 +74,15 @@ func (s *service) run(ctx context.Context) error {
 		srv := extauthz.New(s.engine, s.log)
 		running.Go(func() {
 			if err := srv.Serve(s.grpc); err != nil {
+				failed <- err
+			}
+		})
+		front = append(front, srv)
+	}
+	if s.fcgi != nil {
+		srv := &fcgi.Server{Handler: s.engine.FastCGI, Timeout: requestTimeout, ErrorLog: stdLog(s.log)}
+		running.Go(func() {
+			if err := srv.Serve(s.fcgi); !errors.Is(err, fcgi.ErrServerClosed) {
 				failed <- err
 			}
 		})

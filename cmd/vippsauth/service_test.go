@@ -18,9 +18,9 @@ import (
 
 // A running is a service of a test, whose provider is away.
 type running struct {
-	site, ops string // addresses
-	stop      func()
-	done      chan error
+	site, ops, fcgi string // addresses
+	stop            func()
+	done            chan error
 }
 
 // start runs a service in front of h until the test ends or stop is called.
@@ -39,9 +39,9 @@ func start(t *testing.T, h http.Handler, proxies bool) *running {
 		}
 		return ln
 	}
-	s.site, s.opsLn = []net.Listener{listen()}, listen()
+	s.site, s.opsLn, s.fcgiLn = []net.Listener{listen()}, listen(), listen()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{site: s.site[0].Addr().String(), ops: s.opsLn.Addr().String(), stop: cancel, done: make(chan error, 1)}
+	r := &running{site: s.site[0].Addr().String(), ops: s.opsLn.Addr().String(), fcgi: s.fcgiLn.Addr().String(), stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- s.run(ctx) }()
 	t.Cleanup(func() {
 		cancel()

@@ -50,9 +50,10 @@ type config struct {
 	market, acrValues             string
 	systemName, systemVersion     string
 
-	listen, opsListen, authzListen, grpcListen, emulatorListen string
-	trustedProxies                                             []string
-	upstream                                                   *url.URL
+	listen, opsListen, authzListen, emulatorListen string
+	grpcListen, fcgiListen                         string
+	trustedProxies                                 []string
+	upstream                                       *url.URL
 
 	allow, headers, appCookies, logoutPaths                 []string
 	silent, withoutSession, confirmPerson                   string
@@ -210,6 +211,11 @@ func listenSettings() []setting {
 			key: "grpc_listen", group: g, values: "address, or `unix//path`", note: "none",
 			doc: "a listener for Envoy's ext_authz over gRPC",
 			set: address(func(c *config) *string { return &c.grpcListen }),
+		},
+		{
+			key: "fcgi_listen", group: g, values: "address", note: "none",
+			doc: "a listener for Apache's mod_authnz_fcgi, which asks over FastCGI",
+			set: address(func(c *config) *string { return &c.fcgiListen }),
 		},
 		{
 			key: "emulator_listen", group: g, values: "a loopback address", def: "127.0.0.1:4192",

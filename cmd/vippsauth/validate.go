@@ -88,22 +88,45 @@ func (c *config) checkAddresses(rep *report) {
 	if !sidecar && !rep.isSet("trusted_proxies") {
 		rep.add(problem{notSet, "trusted_proxies", "neither trusted_proxies nor upstream is set", "name the proxy that asks, as in trusted_proxies 10.0.0.5/32, or the application to stand in front of, as in upstream http://127.0.0.1:8080"})
 	}
-	if sidecar && c.authzListen != "" {
-		rep.add(problem{rep.source("authz_listen"), "authz_listen", "is set beside upstream (" + rep.source("upstream") + "), but a sidecar has no /_vipps/authz/", "take one of them out"})
-	}
-	if sidecar && c.grpcListen != "" {
-		rep.add(problem{rep.source("grpc_listen"), "grpc_listen", "is set beside upstream (" + rep.source("upstream") + "), but a sidecar answers no proxy", "take one of them out"})
-	}
-	if c.grpcListen != "" && (c.headerEncoding == "latin1" || slices.ContainsFunc(c.headers, func(h string) bool { return strings.HasSuffix(strings.TrimSpace(h), "latin1") })) {
-		rep.add(problem{rep.source("grpc_listen"), "grpc_listen", "is set beside a header in latin1, which gRPC can't carry", "use utf-8, percent, base64url or ascii for it"})
-	}
+	c.checkProxyListeners(rep)
 	used := map[string]string{}
-	for _, l := range []struct{ key, addr string }{{"listen", c.listen}, {"ops_listen", c.opsListen}, {"authz_listen", c.authzListen}, {"grpc_listen", c.grpcListen}, {"emulator_listen", c.emulatorAddr()}} {
+	for _, l := range []struct{ key, addr string }{
+		{"listen", c.listen},
+		{"ops_listen", c.opsListen},
+		{"authz_listen", c.authzListen},
+		{"grpc_listen", c.grpcListen},
+		{"fcgi_listen", c.fcgiListen},
+		{"emulator_listen", c.emulatorAddr()},
+	} {
 		if other, taken := used[l.addr]; taken && l.addr != "" && !endsInPortZero(l.addr) && !rep.has(l.key) {
 			rep.add(problem{rep.source(l.key), l.key, "is the same address as " + other, "give each its own port"})
 		}
 		used[l.addr] = l.key
 	}
+}
+
+// checkProxyListeners looks at the listeners for proxies that ask.
+func (c *config) checkProxyListeners(rep *report) {
+	for _, l := range []struct{ key, addr string }{{"authz_listen", c.authzListen}, {"grpc_listen", c.grpcListen}, {"fcgi_listen", c.fcgiListen}} {
+		if c.isSidecar() && l.addr != "" {
+			rep.add(problem{rep.source(l.key), l.key, "is set beside upstream (" + rep.source("upstream") + "), but a sidecar answers no proxy that asks", "take one of them out"})
+		}
+	}
+	if c.grpcListen != "" && c.writesLatin1() {
+		rep.add(problem{rep.source("grpc_listen"), "grpc_listen", "is set beside a header in latin1, which gRPC can't carry", "use utf-8, percent, base64url or ascii for it"})
+	}
+	if strings.HasPrefix(c.fcgiListen, unixPrefix) {
+		rep.add(problem{rep.source("fcgi_listen"), "fcgi_listen", "is a Unix socket, and Apache's mod_authnz_fcgi asks over TCP only", "use 127.0.0.1:4195"})
+	}
+}
+
+// writesLatin1 reports whether any site or policy has a header in that encoding.
+func (c *config) writesLatin1() bool {
+	latin1 := func(encoding string, headers []string) bool {
+		return encoding == "latin1" || slices.ContainsFunc(headers, func(h string) bool { return strings.HasSuffix(strings.TrimSpace(h), "latin1") })
+	}
+	return slices.ContainsFunc(c.all(), func(sc *config) bool { return latin1(sc.headerEncoding, sc.headers) }) ||
+		slices.ContainsFunc(c.policies, func(p forwardauth.Policy) bool { return latin1(p.HeaderEncoding, p.Headers) })
 }
 
 // checkWho looks at who may pass.
