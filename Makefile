@@ -19,6 +19,7 @@ TOOLS := gofumpt staticcheck golangci-lint govulncheck
 MUSTS := \
 	-must 'real nginx=(^|/)integration.*\..*Nginx' \
 	-must 'real HAProxy=(^|/)integration.*\..*HAProxy' \
+	-must 'real Apache=(^|/)integration.*\..*Apache' \
 	-must 'real Caddy=(^|/)integration.*\..*Caddy' \
 	-must 'Chromium=(^|/)integration.*\..*(Chromium|Browser|Demo)'
 

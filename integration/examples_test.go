@@ -53,11 +53,20 @@ func TestExamplesListEveryHeader(t *testing.T) {
 			inNginx = append(inNginx, name)
 		}
 	}
+	apache := example(t, "apache/vippsauth.conf")
+	var inApache []string
+	for _, line := range regexp.MustCompile(`(?m)^\s*RequestHeader set (\S+)\s+"%{(\w+)}e"\s+"expr=-n reqenv\('(\w+)'\)"$`).FindAllStringSubmatch(apache, -1) {
+		alias := strings.ReplaceAll(line[1], "-", "_")
+		if strings.EqualFold("X_"+line[2], alias) && line[2] == line[3] && strings.Contains(apache, "\tRequestHeader unset "+line[1]+" early\n\tRequestHeader unset "+alias+" early\n") {
+			inApache = append(inApache, line[1])
+		}
+	}
 	copied := regexp.MustCompile(`(?m)^\s*copy_headers ([^{\n]*)(?:\{([^}]*)\})?`).FindStringSubmatch(example(t, "caddy-forward-auth/Caddyfile"))
 	if copied == nil {
 		t.Fatal("examples/caddy-forward-auth has no copy_headers")
 	}
 	for file, listed := range map[string][]string{
+		"apache/vippsauth.conf":        inApache,
 		"nginx/nginx.conf":             inNginx,
 		"traefik/dynamic.yaml":         parseTraefik(t, example(t, "traefik/dynamic.yaml")).HTTP.Middlewares["vipps"].ForwardAuth.AuthResponseHeaders,
 		"caddy-forward-auth/Caddyfile": strings.Fields(copied[1] + copied[2]),

@@ -41,6 +41,7 @@ type front struct {
 	env     []string // more of the service's environment
 
 	addr string // of the service
+	fcgi string // where it answers Apache
 }
 
 // newFront starts the provider and the app of a site on a fresh port of localhost.

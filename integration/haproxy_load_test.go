@@ -15,27 +15,33 @@ import (
 	"time"
 )
 
-// D-14: the service restarts while people click. Nobody without a session passes, nobody with one is asked to log in
-// again; the most that anybody sees is the page that says to try again.
 func TestHAProxyRestart(t *testing.T) {
 	t.Parallel()
 	need(t, "haproxy")
 	f := newFront(t)
-	f.addr, f.ops = freeAddr(t), freeAddr(t)
+	f.addr = freeAddr(t)
+	restarts(t, f, func() { startHAProxy(t, f) })
+}
+
+// D-14: the service restarts while people click. Nobody without a session passes, nobody with one is asked to log in
+// again; the most that anybody sees is the page that says to try again.
+func restarts(t *testing.T, f *front, startProxy func(), flags ...string) {
+	t.Helper()
+	f.ops = freeAddr(t)
 	keys := filepath.Join(t.TempDir(), "cookie-keys")
 	run := func() {
 		f.service = start(t, vippsauthProgram(t), command{
 			name: "vippsauth serve",
-			args: []string{
+			args: append([]string{
 				"serve", "--issuer=" + f.vipps.Issuer, "--client-id=" + clientID, "--public-url=" + f.origin, "--listen=" + f.addr, "--ops-listen=" + f.ops,
 				"--trusted-proxies=loopback", "--allow=anyone", "--cookie-keys-file=" + keys,
-			},
+			}, flags...),
 			env: []string{"VIPPSAUTH_CLIENT_SECRET=" + clientSecret},
 		})
 		f.service.answers("http://" + f.ops + "/readyz")
 	}
 	run()
-	startHAProxy(t, f)
+	startProxy()
 	var in []*browser
 	for range 3 {
 		in = append(in, f.loggedIn())

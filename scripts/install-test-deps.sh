@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the integration tests start themselves, nginx, haproxy and chromium, a C compiler for the race
-# detector, and what the tests to come need: apache2, redis-server. Debian and its relatives only, as root or
+# Installs the programs that the integration tests start themselves, nginx, haproxy, apache2, php-cgi and chromium, a C
+# compiler for the race detector, and what the tests to come need: redis-server. Debian and its relatives only, as root or
 # with sudo. What is there already is left alone, and with nothing missing the script asks nobody for anything.
 #
 # No service is started: while apt runs, a policy-rc.d forbids it, and is taken away afterwards whatever happens. The
@@ -11,9 +11,9 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # One line a program: the program, the package that has it, what needs it.
 needs="nginx nginx the_nginx_example
 haproxy haproxy the_HAProxy_example
-apache2 apache2 Apache's_tests,_which_are_to_come
+apache2 apache2 the_Apache_example
+php-cgi php-cgi PHP_applications_inside_Apache_and_behind_Caddy
 redis-server redis-server the_tests_of_session_stores,_which_are_to_come
-php-cgi php-cgi a_PHP_app_behind_Caddy
 chromium chromium the_pages_in_a_real_browser
 gcc gcc the_race_detector"
 
@@ -30,7 +30,7 @@ while read -r program package purpose; do
 done <<<"$needs"
 
 if [ "${#packages[@]}" -eq 0 ]; then
-	echo "test programs: nginx, haproxy, apache2, redis-server, php-cgi, chromium and gcc are all here"
+	echo "test programs: nginx, haproxy, apache2, php-cgi, redis-server, chromium and gcc are all here"
 	exit 0
 fi
 

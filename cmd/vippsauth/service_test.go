@@ -39,9 +39,9 @@ func start(t *testing.T, h http.Handler, proxies bool) *running {
 		}
 		return ln
 	}
-	s.site, s.opsLn, s.fcgiLn = []net.Listener{listen()}, listen(), listen()
+	s.site, s.opsLn, s.fcgi = []net.Listener{listen()}, listen(), listen()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{site: s.site[0].Addr().String(), ops: s.opsLn.Addr().String(), fcgi: s.fcgiLn.Addr().String(), stop: cancel, done: make(chan error, 1)}
+	r := &running{site: s.site[0].Addr().String(), ops: s.opsLn.Addr().String(), fcgi: s.fcgi.Addr().String(), stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- s.run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
