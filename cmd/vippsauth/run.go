@@ -95,7 +95,7 @@ gets to know the person in request headers.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddGroup(&cobra.Group{ID: groupStart, Title: "Run it:"}, &cobra.Group{ID: groupAsk, Title: "Look at it:"}, &cobra.Group{ID: groupMore, Title: "And:"})
 	root.SetHelpCommandGroupID(groupMore)
-	root.AddCommand(p.demoCommand(), p.serveCommand(), p.emulatorCommand(), p.checkCommand(), p.snippetCommand(), p.healthcheckCommand(),
+	root.AddCommand(p.demoCommand(), p.serveCommand(), p.emulatorCommand(), p.checkCommand(), p.doctorCommand(), p.snippetCommand(), p.healthcheckCommand(),
 		p.keygenCommand(), p.versionCommand(), p.settingsCommand())
 	return root
 }

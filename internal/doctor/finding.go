@@ -1,0 +1,115 @@
+package doctor
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Level says how bad a finding is.
+type Level string
+
+// The levels, from good to bad.
+const (
+	OK      Level = "ok"
+	Note    Level = "note"    // good to know; nothing has to be done
+	Warning Level = "warning" // logins work, but not for everybody, or not as safely as they should
+	Problem Level = "problem" // logins don't work, or the application isn't protected
+)
+
+// Finding is what one check has found.
+type Finding struct {
+	Level Level `json:"level"`
+	// Check is the name of the check, which stays the same from release to release.
+	Check string `json:"check"`
+	// What was seen, why it matters, and how to mend it. The last two are empty where all is well.
+	What string `json:"what"`
+	Why  string `json:"why,omitempty"`
+	Cure string `json:"cure,omitempty"`
+}
+
+// Report is everything that was found.
+type Report struct {
+	// About is what was asked: a URL, or an issuer.
+	About    string    `json:"about"`
+	Findings []Finding `json:"findings"`
+	// Requests is how many requests were made.
+	Requests int `json:"requests"`
+}
+
+// Count returns how many findings have the given level.
+func (r *Report) Count(l Level) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Level == l {
+			n++
+		}
+	}
+	return n
+}
+
+// Print writes a line for each finding, with why it matters and the cure on the same line, and a summary.
+func (r *Report) Print(w io.Writer) {
+	for _, f := range r.Findings {
+		line := fmt.Sprintf("%-8s %-17s %s", f.Level, f.Check, sentence(f.What))
+		if f.Why != "" {
+			line += " " + sentence(f.Why)
+		}
+		if f.Cure != "" {
+			line += " Cure: " + sentence(f.Cure)
+		}
+		fmt.Fprintln(w, line)
+	}
+	fmt.Fprintf(w, "\n%s: %s, %s, %d requests\n", r.About, plural(r.Count(Problem), "problem"), plural(r.Count(Warning), "warning"), r.Requests)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// sentence makes s a sentence on one line.
+func sentence(s string) string {
+	s = clean(s)
+	if s == "" || strings.ContainsAny(s[len(s)-1:], ".!?") {
+		return s
+	}
+	return s + "."
+}
+
+// clean makes text from outside fit for a line of a terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// short is clean, and bounded.
+func short(s string) string {
+	const most = 160
+	s = clean(s)
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return s
+}
+
+// findings collects what the checks say.
+type findings struct{ list []Finding }
+
+func (f *findings) add(l Level, check, what, why, cure string) {
+	f.list = append(f.list, Finding{Level: l, Check: check, What: what, Why: why, Cure: cure})
+}
+
+func (f *findings) ok(check, what string) { f.add(OK, check, what, "", "") }
+
+func (f *findings) note(check, what, cure string) { f.add(Note, check, what, "", cure) }
+
+func (f *findings) warn(check, what, why, cure string) { f.add(Warning, check, what, why, cure) }
+
+func (f *findings) problem(check, what, why, cure string) { f.add(Problem, check, what, why, cure) }
