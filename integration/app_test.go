@@ -23,6 +23,10 @@ type app struct {
 	t   testing.TB
 	srv *httptest.Server
 
+	// echoes lets every page show the request's headers; reads is what this application makes of their values, nil: nothing.
+	echoes bool
+	reads  func(string) string
+
 	mu     sync.Mutex
 	seen   []seen
 	routes map[string]http.HandlerFunc // what a test has besides, by path
@@ -104,8 +108,43 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "app: says no", http.StatusForbidden)
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if a.echoes {
+			a.echo(w, r)
+			return
+		}
 		fmt.Fprintf(w, "app: %s %s auth=%s name=%s", r.Method, r.URL.RequestURI(), r.Header.Get("X-Vipps-Auth"), r.Header.Get("X-Vipps-Name"))
 	}
+}
+
+// echo shows the headers that came.
+func (a *app) echo(w io.Writer, r *http.Request) {
+	for name, values := range r.Header {
+		for _, value := range values {
+			if a.reads != nil {
+				value = a.reads(value)
+			}
+			fmt.Fprintf(w, "%s: %s\n", name, value)
+		}
+	}
+}
+
+// asLatin1 takes each byte for a letter, as applications do that know of no other encoding.
+func asLatin1(s string) string {
+	letters := make([]rune, 0, len(s))
+	for i := range len(s) {
+		letters = append(letters, rune(s[i]))
+	}
+	return string(letters)
+}
+
+// onlyASCII leaves out what isn't.
+func onlyASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > 0x7e {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // websocket accepts the handshake and sends back every byte that comes (frames as they are: who asks is a test).

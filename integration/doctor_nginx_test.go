@@ -1,0 +1,256 @@
+package integration_test
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// breakage is one way in which people get nginx.conf wrong, and what doctor has to say of it.
+type breakage struct {
+	name    string
+	service []string // other flags of the service
+	broken  []string // texts of nginx.conf, and what stands in their place
+	flags   []string // of doctor
+	level   string
+	check   string
+	words   []string
+}
+
+// breakages each take a line out of the file, or alter it.
+func breakages(cache string) []breakage {
+	const (
+		challenge = "rewrite ^ /_vipps/authz/challenge? break;"
+		pages     = "location ^~ /_vipps/ {\n"
+		app       = "location / {\n"
+		original  = "X-Original-URL $vipps_scheme://$vipps_host$request_uri"
+	)
+	return []breakage{
+		{
+			name: "authz not closed", broken: []string{"location ^~ /_vipps/authz { return 404; }", ""},
+			level: "problem", check: "authz", words: []string{"open to browsers", "return 404"},
+		},
+		{
+			name: "authz reachable and refused", service: []string{"--trusted-proxies=10.0.0.1/32"}, broken: []string{"location ^~ /_vipps/authz { return 404; }", ""},
+			level: "warning", check: "authz", words: []string{"reachable"},
+		},
+		{
+			name: "authz closed in one spelling", broken: []string{
+				"location ^~ /_vipps/authz { return 404; }", "if ($request_uri ~ ^/_vipps/authz) { return 404; }",
+				pages + "\t\tproxy_pass http://vippsauth;", pages + "\t\tproxy_pass http://vippsauth/_vipps/;", // which sends on what it has decoded
+			},
+			level: "problem", check: "authz-paths", words: []string{"%61uthz"},
+		},
+		{
+			name: "proxy not trusted", service: []string{"--trusted-proxies=10.0.0.1/32"},
+			level: "problem", check: "navigation", words: []string{"trusted_proxies"},
+		},
+		{
+			name: "the question's own path", broken: []string{original, "X-Original-URL $vipps_scheme://$vipps_host$uri"},
+			level: "problem", check: "navigation", words: []string{"$request_uri"},
+		},
+		{
+			name: "the query lost", broken: []string{"rewrite ^ /_vipps/authz/challenge? break;", "set $page $uri; " + challenge, original, "X-Original-URL $vipps_scheme://$vipps_host$page"},
+			level: "problem", check: "navigation", words: []string{"query"},
+		},
+		{
+			name: "host without its port", broken: []string{original, "X-Original-URL $vipps_scheme://$host$request_uri"},
+			level: "problem", check: "navigation", words: []string{"421", "public_url", "port"},
+		},
+		{
+			name: "nothing said of the request", broken: []string{"proxy_set_header " + original + ";", ""},
+			level: "problem", check: "navigation", words: []string{"X-Original-URL"},
+		},
+		{
+			name: "no error_page", broken: []string{"error_page 401 403 = @vipps;", ""},
+			level: "problem", check: "navigation", words: []string{"401", "error_page"},
+		},
+		{
+			name: "no auth_request", broken: []string{"auth_request /_vipps_auth_request;", ""},
+			level: "problem", check: "navigation", words: []string{"without a login"},
+		},
+		{
+			name: "service elsewhere", broken: []string{"proxy_pass http://vippsauth/_vipps/authz/auth-request", "proxy_pass http://127.0.0.1:1/_vipps/authz/auth-request"},
+			level: "problem", check: "navigation", words: []string{"no answer from vippsauth"},
+		},
+		{
+			name: "another policy", broken: []string{"rewrite ^ /_vipps/authz/challenge? break;", "rewrite ^ /_vipps/authz/challenge/staff? break;"},
+			level: "problem", check: "navigation", words: []string{"policy"},
+		},
+		{
+			name: "headers of browsers left out", broken: []string{"rewrite ^ /_vipps/authz/challenge? break;", "proxy_pass_request_headers off; " + challenge},
+			level: "problem", check: "navigation", words: []string{"Sec-Fetch"},
+		},
+		{
+			name: "401 turned into a redirect", broken: []string{"error_page 401 403 = @vipps;", "error_page 401 = @login;", app, "location @login { return 302 $vipps_scheme://$vipps_host/_vipps/login?rd=$request_uri; }\n" + app},
+			level: "problem", check: "script", words: []string{"redirected"},
+		},
+		{
+			name: "return address unescaped", broken: []string{"error_page 401 403 = @vipps;", "error_page 401 = @login;", app, "location @login { return 302 $vipps_scheme://$vipps_host/_vipps/login?rd=$request_uri; }\n" + app},
+			level: "problem", check: "navigation", words: []string{"arrives as"},
+		},
+		{
+			name: "method not passed on", broken: []string{"X-Original-Method $request_method", "X-Original-Method GET"},
+			level: "problem", check: "method", words: []string{"$request_method"},
+		},
+		{
+			name: "websockets let through", broken: []string{
+				"auth_request /_vipps_auth_request;", "error_page 418 = @ws; if ($http_upgrade) { return 418; }\nauth_request /_vipps_auth_request;",
+				app, "location @ws { proxy_pass http://application; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }\n" + app,
+			},
+			level: "problem", check: "websocket", words: []string{"without a login"},
+		},
+		{
+			name: "pages not passed on", broken: []string{pages, "location ^~ /_vippz/ {\n"},
+			level: "problem", check: "login", words: []string{"needs a login", "/_vipps/"},
+		},
+		{
+			name: "pages not passed on: the callback", broken: []string{pages, "location ^~ /_vippz/ {\n"},
+			level: "problem", check: "callback", words: []string{"needs a login"},
+		},
+		{
+			name: "pages answered by the app", broken: []string{pages, "location ^~ /_vipps/ { proxy_pass http://application; }\nlocation ^~ /_vippz/ {\n"},
+			level: "problem", check: "login", words: []string{"the application answers"},
+		},
+		{
+			name: "wrong host for the pages", broken: []string{pages + "\t\tproxy_pass http://vippsauth;\n\t\tproxy_http_version 1.1;\n\t\tproxy_set_header Connection \"\";\n\t\tproxy_set_header Upgrade \"\";\n\t\tproxy_set_header Host $vipps_host;", pages + "proxy_pass http://vippsauth; proxy_set_header X-Forwarded-Host \"\";", "proxy_set_header X-Forwarded-Host $vipps_host;", ""},
+			level: "problem", check: "login", words: []string{"421"},
+		},
+		{
+			name: "cookies taken out of answers", broken: []string{pages, pages + "proxy_hide_header Set-Cookie;\n"},
+			level: "problem", check: "cookie", words: []string{"sets no cookie"},
+		},
+		{
+			name: "cookies altered", broken: []string{pages, pages + "proxy_cookie_flags ~ nohttponly samesite=strict;\n"},
+			level: "problem", check: "cookie", words: []string{"HttpOnly is missing", "SameSite"},
+		},
+		{
+			name: "cookies not passed on", broken: []string{pages, pages + "proxy_set_header Cookie \"\";\n"},
+			level: "problem", check: "cookies-back", words: []string{"doesn't come back"},
+		},
+		{
+			name: "callback forbidden", broken: []string{pages, "location = /_vipps/callback { return 403; }\n" + pages},
+			level: "problem", check: "callback", words: []string{"unreachable", "403"},
+		},
+		{
+			name: "callback not found", broken: []string{pages, "location = /_vipps/callback { return 404; }\n" + pages},
+			level: "problem", check: "callback", words: []string{"unreachable", "404"},
+		},
+		{
+			name: "callback of the app", broken: []string{pages, "location = /_vipps/callback { proxy_pass http://application; }\n" + pages},
+			level: "problem", check: "callback", words: []string{"answered by the application"},
+		},
+		{
+			name: "error pages of the proxy's own", broken: []string{pages, pages + "proxy_intercept_errors on; error_page 400 /50x.html;\n"},
+			level: "problem", check: "pages", words: []string{"proxy_intercept_errors"},
+		},
+		{
+			name: "scripts put into pages", broken: []string{pages, pages + "proxy_set_header Accept-Encoding \"\"; sub_filter '</head>' '<script src=\"/x.js\"></script></head>';\n"},
+			level: "warning", check: "pages", words: []string{"script"},
+		},
+		{
+			name: "a cache", broken: []string{
+				"server {\n\tlisten", "proxy_cache_path " + cache + " keys_zone=c:1m;\nserver {\n\tlisten",
+				pages, pages + "proxy_cache c; proxy_cache_valid any 1m; proxy_ignore_headers Cache-Control Set-Cookie Vary Expires; proxy_cache_key $uri;\n",
+			},
+			level: "problem", check: "cache", words: []string{"same one"},
+		},
+		{
+			name: "no-store taken out", broken: []string{app, app + "proxy_hide_header Cache-Control;\n", pages, pages + "proxy_hide_header Cache-Control;\n"},
+			level: "warning", check: "cache", words: []string{"no-store is missing"},
+		},
+		{
+			name: "small headers", broken: []string{"large_client_header_buffers 4 32k", "large_client_header_buffers 4 8k"},
+			level: "warning", check: "header-size", words: []string{"8 KB", "large_client_header_buffers"},
+		},
+		{
+			name: "forwarded method believed", broken: []string{
+				"X-Original-Method $request_method", "X-Original-Method $asked_method",
+				"server {\n\tlisten", "map $http_x_original_method $asked_method { default $http_x_original_method; \"\" $request_method; }\nserver {\n\tlisten",
+			},
+			level: "problem", check: "forwarded-headers", words: []string{"believed: X-Original-Method it can say"},
+		},
+		{
+			name: "identity headers on a public path", broken: []string{app, "location /public { proxy_pass http://application; }\n" + app}, flags: []string{"--echo-path=/public"},
+			level: "problem", check: "app-headers", words: []string{"X-Vipps-Sub", "underscores_in_headers"},
+		},
+	}
+}
+
+// Each line of nginx.conf that people forget or get wrong has its finding.
+func TestDoctorNginxBroken(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	for _, tt := range breakages(filepath.Join(t.TempDir(), "cache")) {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			service := tt.service
+			if service == nil {
+				service = []string{"--trusted-proxies=loopback"}
+			}
+			f.serve(service...)
+			f.app.echoes = true
+			startNginx(t, f, tt.broken...)
+			f.get(f.origin + "/") // so that nginx has something to log
+			d := f.doctor(tt.flags...)
+			d.finds(t, tt.level, tt.check, tt.words...)
+			if tt.level == "warning" && d.exit != 0 && tt.service == nil {
+				t.Errorf("exit code %d for a warning: %s", d.exit, d.text)
+			}
+		})
+	}
+}
+
+// Attack: an alias of an identity header gets to an application that folds it, on a path that nobody protects.
+func TestDoctorNginxAliases(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	f.app.echoes = true
+	startNginx(t, f, "location / {\n", "location /public { proxy_pass http://application; proxy_set_header X-Vipps-Sub \"\"; proxy_set_header X-Vipps-Auth \"\"; }\nlocation / {\n",
+		"underscores_in_headers off", "underscores_in_headers on")
+	f.get(f.origin + "/")
+	d := f.doctor("--echo-path=/public")
+	d.finds(t, "problem", "app-headers", "x_vipps_sub", "underscores_in_headers")
+}
+
+// The application's own mistakes with names, and what the proxy may do to them.
+func TestDoctorNames(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, encoding string
+		reads          func(string) string // what the application makes of a header
+		level          string
+		words          []string
+	}{
+		{"as it is", "utf-8", nil, "ok", []string{"as it is"}},
+		{"UTF-8 read as Latin-1", "utf-8", asLatin1, "problem", []string{"mojibake", "header_encoding"}},
+		{"Latin-1 read as Latin-1", "latin1", asLatin1, "ok", []string{"as it is"}},
+		{"percent not decoded", "percent", nil, "warning", []string{"percent-encoded"}},
+		{"base64url not decoded", "base64url", nil, "warning", []string{"base64url"}},
+		{"folded to ASCII", "ascii", nil, "note", []string{"ascii"}},
+		{"letters dropped", "utf-8", onlyASCII, "problem", []string{"lost or replaced"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.sidecar("--header-encoding=" + tt.encoding)
+			f.app.echoes, f.app.reads = true, tt.reads
+			b := f.browser()
+			b.open(f.origin + "/")
+			cookie := ""
+			for _, c := range b.cookies(f.origin) {
+				cookie += c.Name + "=" + c.Value + "; "
+			}
+			d := f.doctorAt("/", []string{"VIPPSAUTH_DOCTOR_COOKIE=" + cookie}, "--echo-path=/whoami")
+			if tt.level == "ok" || tt.level == "note" {
+				d.says(t, tt.level, "name", tt.words...)
+				d.says(t, "ok", "session")
+				d.says(t, "ok", "app-headers")
+				return
+			}
+			d.finds(t, tt.level, "name", tt.words...)
+		})
+	}
+}
