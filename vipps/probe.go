@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,45 +99,55 @@ func (c *Client) ProbeRedirectURI(ctx context.Context, redirectURI string) Probe
 // three places: the address that is redirected to, a JSON body, and the words of a page. A redirect without an error leads on to
 // the login. A page without one may be a login page or anything else: the answer is AnswerUnknown.
 func ReadAuthorizeAnswer(status int, header http.Header, body []byte) Probe {
-	fail := func(code, description string) Probe {
-		e := &Error{Stage: StageAuthorize, Code: cleanCode(code), Status: status, Description: cleanText(description)}
-		if e.Temporary() {
-			return Probe{Answer: AnswerUnknown, Err: e}
+	refused := func(code, description string) Probe {
+		p := Probe{Answer: AnswerUnknown, Err: &Error{Stage: StageAuthorize, Code: cleanCode(code), Status: status, Description: cleanText(description)}}
+		if slices.Contains(authorizeRefusals(), code) {
+			p.Answer = AnswerNo
 		}
-		return Probe{Answer: AnswerNo, Err: e}
+		return p
 	}
 	if status >= 300 && status < 400 {
 		to, err := url.Parse(header.Get("Location"))
 		if err != nil || header.Get("Location") == "" {
 			return Probe{Answer: AnswerUnknown}
 		}
-		q := to.Query()
-		switch code := q.Get("error"); code {
-		case "":
-			return Probe{Answer: AnswerYes}
-		case "login_required", "interaction_required", "consent_required": // only what it knows is told that
+		switch code := to.Query().Get("error"); code {
+		case "", "login_required", "interaction_required", "consent_required": // only what it knows is told that
 			return Probe{Answer: AnswerYes}
 		default:
-			return fail(code, q.Get("error_description"))
+			return refused(code, to.Query().Get("error_description"))
 		}
 	}
 	if o, err := decodeObject(body); err == nil && o.string("error") != "" {
-		return fail(o.string("error"), o.string("error_description"))
+		return refused(o.string("error"), o.string("error_description"))
 	}
-	text := strings.ToLower(string(body))
-	for _, code := range []string{"invalid_client", "invalid_request", "invalid_scope", "unauthorized_client", "unsupported_response_type"} {
-		if strings.Contains(text, code) {
-			description := ""
-			if strings.Contains(text, "preregistered") || strings.Contains(text, "pre-registered") {
-				description = "the redirect_uri does not match any of the preregistered URIs"
-			}
-			return fail(code, description)
-		}
+	if code := errorOfPage(status, strings.ToLower(string(body))); code != "" {
+		return refused(code, "")
 	}
 	if status >= 400 {
 		return Probe{Answer: AnswerUnknown, Err: &Error{Stage: StageAuthorize, Code: CodeHTTP, Status: status}}
 	}
 	return Probe{Answer: AnswerUnknown}
+}
+
+// authorizeRefusals are the codes with which a provider refuses the client or its request, whoever the person is.
+func authorizeRefusals() []string {
+	return []string{
+		"invalid_client", "invalid_request", "invalid_scope", "unauthorized_client", "unsupported_response_type", "invalid_state",
+		"invalid_app_callback_uri", "app_callback_uri_not_registered",
+	}
+}
+
+// errorOfPage finds the code in the words of an error page, such as Vipps': "Error: invalid_request. The "redirect_uri"
+// provided with your request does not match any of your preregistered URIs" (github.com/vippsas/vipps-login-api, issue 68).
+// A page that comes with 200 may be a login page whose scripts know these words, so there it has to say more.
+func errorOfPage(status int, text string) string {
+	for _, code := range authorizeRefusals() {
+		if strings.Contains(text, "error: "+code) || status >= 400 && strings.Contains(text, code) {
+			return code
+		}
+	}
+	return ""
 }
 
 // asError returns err as the *Error that it nearly always is.
