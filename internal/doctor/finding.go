@@ -70,9 +70,13 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// sentence makes s a sentence on one line.
+// sentence makes s a sentence on one line, with a capital letter and a full stop.
 func sentence(s string) string {
 	s = clean(s)
+	first, _, _ := strings.Cut(s, " ")
+	if s != "" && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsAny(first, "_./=") { // names of settings stay as they are
+		s = strings.ToUpper(s[:1]) + s[1:]
+	}
 	if s == "" || strings.ContainsAny(s[len(s)-1:], ".!?") {
 		return s
 	}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -213,7 +212,7 @@ func reportRegistration(f *findings, check string, p vipps.Probe, uri string) {
 	case vipps.AnswerNo:
 		what := "the provider refuses a login that comes back to " + uri
 		if p.Err != nil {
-			what += fmt.Sprintf(": %s %s", p.Err.Code, p.Err.Description)
+			what += strings.TrimSpace(": " + p.Err.Code + " " + p.Err.Description)
 		}
 		f.problem(check, what, "every login ends on the provider's error page, and vippsauth hears nothing of it", causes(p.Err, "register "+uri+" in the portal, for this sales unit and environment, byte for byte"))
 	default:

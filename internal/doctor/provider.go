@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -101,7 +102,7 @@ func causes(e *vipps.Error, otherwise string) string {
 }
 
 func causesOf(err error, otherwise string) string {
-	e, ok := err.(*vipps.Error) //nolint:errorlint // Discover returns nothing else, unwrapped
+	e, ok := errors.AsType[*vipps.Error](err)
 	if !ok {
 		return otherwise
 	}

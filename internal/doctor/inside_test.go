@@ -1,0 +1,84 @@
+package doctor
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestSpelling(t *testing.T) {
+	t.Parallel()
+	const name = "Åse Ødegård"
+	for page, want := range map[string]string{
+		"X-Vipps-Name: Åse Ødegård\n":                             "utf-8",
+		"<td>&Aring;se &Oslash;deg&aring;rd</td>":                 "utf-8",
+		"<td>&#197;se &#216;deg&#xe5;rd</td>":                     "utf-8",
+		`{"X-Vipps-Name":["\u00c5se \u00d8deg\u00e5rd"]}`:         "utf-8",
+		"name=Ã\u0085se Ã\u0098degÃ¥rd":                           "mojibake",
+		"name=Ã…se Ã˜degÃ¥rd":                                     "mojibake",
+		`{"name":"\u00c3\u0085se \u00c3\u0098deg\u00c3\u00a5rd"}`: "mojibake",
+		"name=\xc5se \xd8deg\xe5rd":                               "latin1",
+		"name=%C3%85se%20%C3%98deg%C3%A5rd":                       "percent",
+		"name=%C3%85se+%C3%98deg%C3%A5rd":                         "percent",
+		"name=w4VzZSDDmGRlZ8OlcmQ":                                "base64url",
+		"name=Aase Oedegaard":                                     "ascii",
+		"name=Ase Odegard":                                        "ascii",
+		"name=?se ?deg?rd":                                        "dropped",
+		"name=se degrd":                                           "dropped",
+		"name=":                                                   "",
+		"nothing of the kind":                                     "",
+	} {
+		if got := spelling(name, page); got != want {
+			t.Errorf("%q is %q, want %q", page, got, want)
+		}
+	}
+}
+
+func TestPathFault(t *testing.T) {
+	t.Parallel()
+	const want = "/a%20b?x=1&y=%C3%A5%26b+c"
+	for got, word := range map[string]string{
+		want:                          "",
+		"/a%20b":                      "query",
+		"/a%20b?x=1":                  "query",
+		"/a b?x=1&y=å&b c":            "decoded",
+		"/a%2520b?x=1&y=%C3%A5%26b+c": "not what was asked",
+		"/_vipps/authz/challenge":     "proxy's own question",
+		"/_vipps_auth_request":        "proxy's own question",
+		"/":                           "query",
+		"/elsewhere":                  "not what was asked",
+	} {
+		fault, cure := pathFault(got, want)
+		if word == "" && fault != "" || !strings.Contains(fault, word) || fault != "" && cure == "" {
+			t.Errorf("%s: %q %q, want %q", got, fault, cure, word)
+		}
+	}
+}
+
+// What goes over the wire is one request, whatever stands in it.
+func TestAskIsOneRequest(t *testing.T) {
+	t.Parallel()
+	a := asker{target: &url.URL{Scheme: "https", Host: "app.example.com"}, userAgent: "vippsauth-doctor/dev"}
+	got := a.text(ask{path: "/x?y=1", header: []string{"x_vipps_sub: me"}})
+	want := "GET /x?y=1 HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: vippsauth-doctor/dev\r\nx_vipps_sub: me\r\nConnection: close\r\n\r\n"
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	got = a.text(ask{method: "POST", path: "/", header: []string{"Connection: close, X-Vipps-Sub"}, body: "rd=%2F"})
+	if strings.Count(got, "Connection:") != 1 || !strings.HasSuffix(got, "Content-Length: 6\r\n\r\nrd=%2F") {
+		t.Errorf("%q", got)
+	}
+}
+
+// What comes from outside is printed on one line, and does nothing to a terminal.
+func TestClean(t *testing.T) {
+	t.Parallel()
+	if got := short("a\x1b[31mb\nc\u009bd" + strings.Repeat("x", 300)); strings.ContainsAny(got, "\x1b\n\u009b") || len([]rune(got)) > 161 {
+		t.Errorf("%q", got)
+	}
+	var text strings.Builder
+	(&Report{About: "https://app.example.com/", Findings: []Finding{{Problem, "callback", "it is\naway", "nobody\x1b can log in", "bring it back"}}}).Print(&text)
+	if want := "problem  callback          It is away. Nobody  can log in. Cure: Bring it back.\n\nhttps://app.example.com/: 1 problem, 0 warnings, 0 requests\n"; text.String() != want {
+		t.Errorf("%q", text.String())
+	}
+}
