@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -215,6 +216,64 @@ func TestDoctorNginxAliases(t *testing.T) {
 	d.finds(t, "problem", "app-headers", "x_vipps_sub", "underscores_in_headers")
 }
 
+// With a session it shows what the application gets, and what a client may add to it.
+func TestDoctorNginxSession(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	for _, tt := range []struct {
+		name         string
+		broken       []string
+		level, check string
+		words        []string
+	}{
+		{name: "whole"},
+		{"cookie not passed to the check", []string{"location = /_vipps_auth_request {\n", "location = /_vipps_auth_request {\n\t\tproxy_set_header Cookie \"\";\n"}, "problem", "session", []string{"live at /_vipps/me", "Cookie"}},
+		{"identity header not overwritten", []string{"proxy_set_header X-Vipps-Sub            $vipps_sub;", ""}, "problem", "app-headers", []string{"X-Vipps-Sub: ", "anybody can be anybody"}},
+		{"identity header emptied", []string{"proxy_set_header X-Vipps-Sub            $vipps_sub;", "proxy_set_header X-Vipps-Sub \"\";"}, "problem", "app-headers", []string{"doesn't get X-Vipps-Sub", "auth_request_set"}},
+		{"name not passed on", []string{"proxy_set_header X-Vipps-Name           $vipps_name;", "proxy_set_header X-Vipps-Name \"\";"}, "problem", "name", []string{"doesn't show the name"}},
+		{"the app is away", []string{"server 127.0.0.1:8080", "server 127.0.0.1:1"}, "problem", "session", []string{"502"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.app.echoes = true
+			f.serve("--trusted-proxies=loopback")
+			if tt.name == "the app is away" {
+				tt.broken[0] = "server " + f.app.addr()
+			}
+			startNginx(t, f, tt.broken...)
+			b := f.browser()
+			b.open(f.origin + "/_vipps/login?rd=/")
+			d := f.doctorAt("/", nil, "--echo-path=/whoami", "--cookie-file", write(t, "cookie.txt", "Cookie: "+cookieLine(b, f.origin)+"\n"))
+			if tt.check == "" {
+				d.healthy(t)
+				d.says(t, "ok", "session")
+				d.says(t, "ok", "app-headers")
+				d.says(t, "ok", "name")
+			} else {
+				d.finds(t, tt.level, tt.check, tt.words...)
+			}
+			for _, c := range b.cookies(f.origin) {
+				if c.Value != "" && strings.Contains(d.text, c.Value) {
+					t.Error("the session's cookie is printed")
+				}
+			}
+			if found := f.secrets.in(d.text); len(found) > 0 {
+				t.Errorf("what doctor says holds %v", found)
+			}
+		})
+	}
+}
+
+// cookieLine is what a browser sends in Cookie.
+func cookieLine(b *browser, origin string) string {
+	var pairs []string
+	for _, c := range b.cookies(origin) {
+		pairs = append(pairs, c.Name+"="+c.Value)
+	}
+	return strings.Join(pairs, "; ")
+}
+
 // The application's own mistakes with names, and what the proxy may do to them.
 func TestDoctorNames(t *testing.T) {
 	t.Parallel()
@@ -239,11 +298,7 @@ func TestDoctorNames(t *testing.T) {
 			f.app.echoes, f.app.reads = true, tt.reads
 			b := f.browser()
 			b.open(f.origin + "/")
-			cookie := ""
-			for _, c := range b.cookies(f.origin) {
-				cookie += c.Name + "=" + c.Value + "; "
-			}
-			d := f.doctorAt("/", []string{"VIPPSAUTH_DOCTOR_COOKIE=" + cookie}, "--echo-path=/whoami")
+			d := f.doctorAt("/", []string{"VIPPSAUTH_DOCTOR_COOKIE=" + cookieLine(b, f.origin)}, "--echo-path=/whoami")
 			if tt.level == "ok" || tt.level == "note" {
 				d.says(t, tt.level, "name", tt.words...)
 				d.says(t, "ok", "session")

@@ -1,10 +1,19 @@
 package integration_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // diagnosis is what `vippsauth doctor --json` prints.
@@ -128,4 +137,157 @@ func TestDoctorTraefikStandIn(t *testing.T) {
 	startTraefikStandIn(t, f, authz)
 	d := f.doctor("--ask-provider")
 	d.healthy(t)
+}
+
+// certificateFor makes a certificate for localhost, in files as proxies take them: the certificate and its key.
+func certificateFor(t *testing.T, days int) (cert, key string) {
+	t.Helper()
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Duration(days) * 24 * time.Hour),
+		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &signer.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
+		write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+}
+
+// Over https: cookies with their prefix, HTTP/2, and a certificate of an authority of one's own.
+func TestDoctorCaddyModuleHTTPS(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.overTLS()
+	f.tls = &tls.Config{InsecureSkipVerify: true} // what the doctor does is looked at, and not this
+	cert, key := certificateFor(t, 90)
+	site := strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls "+cert+" "+key+"\n", 1)
+	startCaddy(t, f, "\tauto_https disable_redirects\n\tskip_install_trust\n", site)
+	d := f.doctor("--ask-provider", "--ca-file", cert)
+	d.healthy(t)
+	d.says(t, "ok", "http2", "same answer")
+	d.says(t, "ok", "cookie")
+	d = f.doctor()
+	d.finds(t, "problem", "tls", "certificate", "--ca-file")
+}
+
+// nginx with TLS, and a certificate that nobody has renewed.
+func TestDoctorNginxHTTPS(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	f := newFront(t)
+	f.overTLS()
+	f.tls = &tls.Config{InsecureSkipVerify: true} // as above
+	f.serve("--trusted-proxies=loopback")
+	cert, key := certificateFor(t, 6)
+	listen := "listen 127.0.0.1:" + f.port()
+	startNginx(t, f, listen+";", listen+" ssl http2; ssl_certificate "+cert+"; ssl_certificate_key "+key+";", "set $vipps_scheme http;", "set $vipps_scheme https;")
+	f.loggedIn()
+	d := f.doctor("--ca-file", cert)
+	d.finds(t, "warning", "tls", "ends in 5 days")
+	d.says(t, "ok", "http2")
+	d.says(t, "ok", "cookies-back")
+	if d.exit != 0 {
+		t.Errorf("exit code %d: %s", d.exit, d.text)
+	}
+}
+
+// Attack: Caddy is told to trust everybody's forwarded headers.
+func TestDoctorCaddyTrustsEverybody(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	startCaddy(t, f, "\tservers {\n\t\ttrusted_proxies static 0.0.0.0/0 ::/0\n\t}\n", example(t, "caddy-forward-auth/Caddyfile",
+		"app.example.com {", f.origin+" {", "forward_auth 127.0.0.1:4190", "forward_auth "+f.addr, "reverse_proxy 127.0.0.1:4190", "reverse_proxy "+f.addr,
+		"127.0.0.1:8080", f.app.addr()))
+	d := f.doctor()
+	d.finds(t, "problem", "forwarded-headers", "X-Forwarded-Host", "trusted_proxies")
+}
+
+// The service is down: whatever the proxy shows then, the cause is named.
+func TestDoctorServiceDown(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	startCaddyForwardAuth(t, f)
+	f.service.end()
+	d := f.doctor()
+	d.finds(t, "problem", "navigation", "no answer from vippsauth")
+	d.finds(t, "problem", "login")
+	d.finds(t, "problem", "callback")
+}
+
+// The provider is away: the login page says so, and so does the doctor.
+func TestDoctorProviderAway(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	if err := f.vipps.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.sidecar()
+	d := f.doctor()
+	d.finds(t, "problem", "login", "can't reach Vipps", "without --url")
+}
+
+// A site that anybody may read has nothing wrong with it for that.
+func TestDoctorAnonymousSite(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.sidecar("--without-session=anonymous")
+	d := f.doctor()
+	d.healthy(t)
+	d.says(t, "ok", "script", "can be read")
+}
+
+// Nor has one that asks for a click first.
+func TestDoctorLoginPage(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.sidecar("--without-session=page", "--silent=off")
+	d := f.doctor("--ask-provider")
+	d.healthy(t)
+	d.says(t, "ok", "cookies-back")
+	d.says(t, "ok", "provider")
+}
+
+// Another vendor's provider, asked by the site's login and by its settings, right and wrong ones.
+func TestDoctorAnotherVendorsProvider(t *testing.T) {
+	t.Parallel()
+	f := otherProvider(t)
+	d := f.doctor("--ask-provider")
+	for _, finding := range d.Findings {
+		if finding.Level == "problem" || finding.Level == "warning" {
+			t.Errorf("%+v", finding)
+		}
+	}
+	issuer := "http://" + regexp.MustCompile(`a login starts, at ([0-9.:]+),`).FindStringSubmatch(d.text)[1]
+	for _, tt := range []struct {
+		secret, site, check, level string
+	}{
+		{clientSecret, f.origin, "keys", "ok"},
+		{"of another client", f.origin, "keys", "problem"},
+		{clientSecret, "http://localhost:1", "redirect-uri", "problem"},
+	} {
+		p := start(t, vippsauthProgram(t), command{
+			name: "vippsauth doctor", args: []string{"doctor", "--json", "--issuer", issuer, "--client-id", clientID, "--public-url", tt.site, "--upstream", "http://127.0.0.1:1"},
+			env: []string{"VIPPSAUTH_CLIENT_SECRET=" + tt.secret, "VIPPSAUTH_COOKIE_KEYS=" + cookieKey(t)},
+		})
+		<-p.done
+		got := diagnosis{text: p.out.String()}
+		if err := json.Unmarshal([]byte(got.text), &got); err != nil {
+			t.Fatalf("%s: %v", got.text, err)
+		}
+		got.says(t, tt.level, tt.check)
+		if strings.Contains(got.text, tt.secret) {
+			t.Error("the secret is printed")
+		}
+	}
 }

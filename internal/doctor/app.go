@@ -27,22 +27,31 @@ func (v *visit) session(ctx context.Context) {
 	if w == nil {
 		return
 	}
-	if w.status != http.StatusOK {
+	switch {
+	case w.status == http.StatusForbidden:
+		v.note("session", "the person whose session was given is not let in, so what others get was not looked at", "give the session of somebody whom allow lists")
+		return
+	case w.status != http.StatusOK:
 		v.problem("session", "the session that was given is not live: "+pathMe+" answers "+w.says(), "it has ended, it is another site's, or its cookie doesn't get to vippsauth", "log in again, and copy the whole Cookie header of a request to "+v.origin)
 		return
 	}
 	v.live = true
-	w = v.ask(ctx, "session", ask{path: v.path, header: navigation("Cookie: " + v.site.Cookie)})
-	switch to := (*url.URL)(nil); {
-	case w == nil:
-	case w.location() != nil && strings.HasSuffix(w.location().Path, pathLogin):
-		to = w.location()
-		v.problem("session", "the session is live at "+pathMe+", and yet the page leads to the login: "+short(to.Path), "logins go round: the cookie doesn't get to where the page is judged",
+	if w = v.ask(ctx, "session", ask{path: v.path, header: navigation("Cookie: " + v.site.Cookie)}); w != nil {
+		v.sessionGets(w)
+	}
+}
+
+// sessionGets judges what a session that is live at our own pages gets where the proxy asks.
+func (v *visit) sessionGets(w *answer) {
+	to := w.location()
+	switch {
+	case to != nil && strings.HasSuffix(to.Path, pathLogin), w.status == http.StatusForbidden && w.ownPage():
+		v.problem("session", "the session is live at "+pathMe+", and yet the page isn't shown: "+w.says(), "logins go round: the cookie doesn't get to where the page is judged",
 			"let the proxy pass Cookie on in what it asks vippsauth")
-	case w.status == http.StatusForbidden:
-		v.warn("session", "the person is logged in, and not let in: "+w.says(), "that is right if allow doesn't list them", "look at allow")
 	case w.status >= 500:
 		v.problem("session", "with a session the page is "+w.says(), "people who are logged in see an error", "look at the proxy's log, and whether the application runs")
+	case w.status >= 400:
+		v.note("session", "the session works, and the application answers "+w.says(), "")
 	default:
 		v.ok("session", "the session works: the page is "+w.says())
 	}
