@@ -85,6 +85,12 @@ var rules = []rule{
 		atLeast: "forwardauth/fcgi",
 	},
 	{
+		name:    "internal/doctor looks from outside: of ours it imports vipps only",
+		from:    is("internal/doctor"),
+		forbid:  func(p string) bool { return ours(p) && !within(p, module+"/internal/doctor") && p != module+"/vipps" },
+		atLeast: "internal/doctor",
+	},
+	{
 		name: "only caddymodule and cmd/caddy import Caddy",
 		from: func(p string) bool {
 			return product(p) && !within(p, module+"/caddymodule") && !within(p, module+"/cmd/caddy")
