@@ -291,3 +291,19 @@ func TestDoctorAnotherVendorsProvider(t *testing.T) {
 		}
 	}
 }
+
+// Logins that are made at another host of the domain are looked at there.
+func TestDoctorAuthURL(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	f.origin = f.a
+	d := f.doctor("--ask-provider")
+	d.healthy(t)
+	d.says(t, "note", "login", f.login)
+	d.says(t, "ok", "login", f.login+"/_vipps/callback")
+	d.says(t, "ok", "cookies-back")
+	f.origin = f.other
+	d = f.doctor("--ask-provider")
+	d.healthy(t)
+	d.says(t, "ok", "provider", f.other+"/_vipps/callback")
+}

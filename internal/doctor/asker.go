@@ -25,7 +25,7 @@ const (
 // errEnough ends a visit that would ask too often.
 var errEnough = errors.New("doctor: no more requests are made")
 
-// asker sends single requests to one origin, written by hand: header names in any spelling, and paths that no client
+// asker sends single requests, written by hand, to one origin unless told otherwise: header names in any spelling, and paths that no client
 // would send. It follows nothing and keeps no cookies.
 type asker struct {
 	target    *url.URL // scheme and host
@@ -40,8 +40,9 @@ type ask struct {
 	method string // "" is GET
 	path   string // path and query, as they go over the wire
 	header []string
-	body   string // a form
-	host   string // "" is the target's
+	body   string   // a form
+	host   string   // in Host; "" is the target's
+	at     *url.URL // scheme and host of another target
 }
 
 // An answer is what came back.
@@ -63,13 +64,25 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
+// dialer connects to a name. Those below localhost are this machine, as they are for browsers (RFC 6761, section 6.3),
+// whatever the resolver knows of them.
+func dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: 5 * time.Second}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(addr); err == nil && strings.HasSuffix(strings.ToLower(host), ".localhost") {
+			addr = net.JoinHostPort("localhost", port)
+		}
+		return d.DialContext(ctx, network, addr)
+	}
+}
+
 // connect opens a connection, with TLS where the target has it.
-func (a *asker) connect(ctx context.Context, protocol string) (net.Conn, error) {
+func (a *asker) connect(ctx context.Context, target *url.URL, protocol string) (net.Conn, error) {
 	if a.requests >= maxRequests {
 		return nil, errEnough
 	}
 	a.requests++
-	conn, err := a.dial(ctx, "tcp", hostPort(a.target))
+	conn, err := a.dial(ctx, "tcp", hostPort(target))
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +94,11 @@ func (a *asker) connect(ctx context.Context, protocol string) (net.Conn, error) 
 		_ = conn.Close()
 		return nil, err
 	}
-	if a.target.Scheme != "https" {
+	if target.Scheme != "https" {
 		return conn, nil
 	}
 	cfg := a.tls.Clone()
-	cfg.ServerName = a.target.Hostname()
+	cfg.ServerName = target.Hostname()
 	cfg.NextProtos = []string{protocol}
 	secured := tls.Client(conn, cfg)
 	if err := secured.HandshakeContext(ctx); err != nil {
@@ -97,7 +110,10 @@ func (a *asker) connect(ctx context.Context, protocol string) (net.Conn, error) 
 
 // send asks once, over a connection of its own.
 func (a *asker) send(ctx context.Context, q ask) (*answer, error) {
-	conn, err := a.connect(ctx, "http/1.1")
+	if q.at == nil {
+		q.at = a.target
+	}
+	conn, err := a.connect(ctx, q.at, "http/1.1")
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +151,7 @@ func (q *ask) verb() string {
 func (a *asker) text(q ask) string {
 	host := q.host
 	if host == "" {
-		host = a.target.Host
+		host = q.at.Host
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n", q.verb(), q.path, host, a.userAgent)

@@ -59,12 +59,12 @@ func TestPathFault(t *testing.T) {
 func TestAskIsOneRequest(t *testing.T) {
 	t.Parallel()
 	a := asker{target: &url.URL{Scheme: "https", Host: "app.example.com"}, userAgent: "vippsauth-doctor/dev"}
-	got := a.text(ask{path: "/x?y=1", header: []string{"x_vipps_sub: me"}})
+	got := a.text(ask{at: a.target, path: "/x?y=1", header: []string{"x_vipps_sub: me"}})
 	want := "GET /x?y=1 HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: vippsauth-doctor/dev\r\nx_vipps_sub: me\r\nConnection: close\r\n\r\n"
 	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	got = a.text(ask{method: "POST", path: "/", header: []string{"Connection: close, X-Vipps-Sub"}, body: "rd=%2F"})
+	got = a.text(ask{at: a.target, method: "POST", path: "/", header: []string{"Connection: close, X-Vipps-Sub"}, body: "rd=%2F"})
 	if strings.Count(got, "Connection:") != 1 || !strings.HasSuffix(got, "Content-Length: 6\r\n\r\nrd=%2F") {
 		t.Errorf("%q", got)
 	}

@@ -21,6 +21,9 @@ func (w *answer) ownPage() bool {
 // loginPage starts a login and looks at the cookie of the attempt and at where it leads.
 func (v *visit) loginPage(ctx context.Context) {
 	w := v.startLogin(ctx)
+	if w != nil && v.sentToAuthURL(w) {
+		w = v.startLogin(ctx)
+	}
 	if w == nil {
 		return
 	}
@@ -30,25 +33,56 @@ func (v *visit) loginPage(ctx context.Context) {
 		return
 	}
 	v.login, v.authorize = w, to
-	want := v.origin + pathCallback
+	want := v.pages.String() + pathCallback
 	if got := to.Query().Get("redirect_uri"); got != want {
-		v.problem("login", "the login asks to come back to "+short(got)+", and not to "+want, "the login ends on another site, or is refused", "set public_url to "+v.origin)
+		v.problem("login", "the login asks to come back to "+short(got)+", and not to "+want, "the login ends on another site, or is refused", "set public_url to "+v.pages.String())
 	} else {
 		v.ok("login", "a login starts, at "+short(to.Host)+", and will come back to "+want)
 	}
 	v.attemptCookie(w)
 }
 
+// sentToAuthURL reports whether logins are made at another host of the site's domain, as auth_url says, and goes there.
+func (v *visit) sentToAuthURL(w *answer) bool {
+	to := w.location()
+	if to == nil || to.Path != pathLogin || to.Scheme+"://"+to.Host == v.origin || to.Query().Get("rd") != v.origin+v.path || !sameDomain(to.Hostname(), v.target.Hostname()) {
+		return false
+	}
+	v.pages = &url.URL{Scheme: to.Scheme, Host: to.Host}
+	v.note("login", "logins are made at "+short(v.pages.String())+", as auth_url says: that is where they are looked at", "")
+	return true
+}
+
+// sameDomain reports whether two hosts may share cookies: the last two parts of their names are the same.
+func sameDomain(a, b string) bool {
+	last := func(host string) string {
+		parts := strings.Split(strings.ToLower(host), ".")
+		if len(parts) < 2 {
+			return ""
+		}
+		return strings.Join(parts[len(parts)-2:], ".")
+	}
+	return last(a) != "" && last(a) == last(b)
+}
+
+// returnTo is the page asked for as the login page is given it.
+func (v *visit) returnTo() string {
+	if v.pages.String() != v.origin {
+		return v.origin + v.path
+	}
+	return v.path
+}
+
 // startLogin asks for the login, and presses the button where there is one. It speaks up only when nothing comes back.
 func (v *visit) startLogin(ctx context.Context) *answer {
-	w := v.ask(ctx, "login", ask{path: pathLogin + "?rd=" + url.QueryEscape(v.path), header: navigation()})
+	w := v.ask(ctx, "login", ask{at: v.pages, path: pathLogin + "?rd=" + url.QueryEscape(v.returnTo()), header: navigation()})
 	if w == nil || w.status != http.StatusOK || !w.ownPage() {
 		return w
 	}
 	return v.ask(ctx, "login", ask{
-		method: http.MethodPost, path: pathLogin, body: "rd=" + url.QueryEscape(v.path),
+		at: v.pages, method: http.MethodPost, path: pathLogin, body: "rd=" + url.QueryEscape(v.returnTo()),
 		header: []string{
-			"Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-origin", "Sec-Fetch-User: ?1", "Origin: " + v.origin,
+			"Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-origin", "Sec-Fetch-User: ?1", "Origin: " + v.pages.String(),
 		},
 	})
 }
@@ -122,13 +156,13 @@ func (v *visit) loginAgain(ctx context.Context) {
 // callback comes back with a made-up state: it must be vippsauth that says so.
 func (v *visit) callback(ctx context.Context) {
 	const madeUp = "vippsauth-doctor-made-this-up-0000000000000" // as long as a real one's first part
-	w := v.ask(ctx, "callback", ask{path: pathCallback + "?code=vippsauth-doctor&state=" + madeUp, header: navigation()})
+	w := v.ask(ctx, "callback", ask{at: v.pages, path: pathCallback + "?code=vippsauth-doctor&state=" + madeUp, header: navigation()})
 	if w == nil {
 		return
 	}
 	to := w.location()
 	if w.status == http.StatusSeeOther && to != nil && to.Path == pathResult {
-		if to.Scheme+"://"+to.Host != v.origin {
+		if to.Scheme+"://"+to.Host != v.pages.String() {
 			v.problem("callback", "the callback goes on to another site: "+w.says(), "logins end there", "set public_url to "+v.origin+", and leave Location alone")
 			return
 		}
@@ -151,7 +185,7 @@ func (v *visit) callback(ctx context.Context) {
 
 // resultPage looks at the page that such a callback leads to: whole, and as it was made.
 func (v *visit) resultPage(ctx context.Context, to *url.URL) {
-	w := v.ask(ctx, "pages", ask{path: to.RequestURI(), header: navigation()})
+	w := v.ask(ctx, "pages", ask{at: v.pages, path: to.RequestURI(), header: navigation()})
 	switch {
 	case w == nil:
 	case !strings.HasPrefix(w.header.Get("Content-Type"), "text/html") || w.status != http.StatusBadRequest:
@@ -173,7 +207,7 @@ func (v *visit) cookiesBack(ctx context.Context) {
 		return
 	}
 	query := url.Values{"error": {"access_denied"}, "error_description": {"User cancelled the login"}, "state": {v.authorize.Query().Get("state")}}
-	w := v.ask(ctx, "cookies-back", ask{path: pathCallback + "?" + query.Encode(), header: navigation("Cookie: " + v.attempt.Name + "=" + v.attempt.Value)})
+	w := v.ask(ctx, "cookies-back", ask{at: v.pages, path: pathCallback + "?" + query.Encode(), header: navigation("Cookie: " + v.attempt.Name + "=" + v.attempt.Value)})
 	if w == nil || w.status != http.StatusSeeOther {
 		return // the callback has been spoken of
 	}
@@ -192,10 +226,7 @@ func (v *visit) provider(ctx context.Context) {
 	if !v.site.AskProvider || v.authorize == nil {
 		return
 	}
-	there := v.asker
-	there.target = &url.URL{Scheme: v.authorize.Scheme, Host: v.authorize.Host}
-	w, err := there.send(ctx, ask{path: v.authorize.RequestURI(), header: navigation()})
-	v.requests = there.requests
+	w, err := v.send(ctx, ask{at: &url.URL{Scheme: v.authorize.Scheme, Host: v.authorize.Host}, path: v.authorize.RequestURI(), header: navigation()})
 	if err != nil {
 		v.problem("provider", "the provider doesn't answer from here: "+reason(err), "people are sent there", "look at status.vippsmobilepay.com, and at this machine's network")
 		return

@@ -19,7 +19,7 @@ const certificateEnds = 14 * 24 * time.Hour
 
 // reach connects to the site: name, address, TLS and certificate. Without it nothing else can be asked.
 func (v *visit) reach(ctx context.Context) bool {
-	conn, err := v.connect(ctx, "http/1.1")
+	conn, err := v.connect(ctx, v.target, "http/1.1")
 	if err != nil {
 		v.unreachable(err)
 		return false
@@ -102,10 +102,9 @@ func (v *visit) plain(ctx context.Context) {
 	if port == "" {
 		port = "80"
 	}
-	http80 := v.asker
-	http80.target = &url.URL{Scheme: "http", Host: net.JoinHostPort(v.target.Hostname(), port)}
-	w, err := http80.send(ctx, ask{path: "/", header: navigation(), host: v.target.Hostname()})
-	v.requests = http80.requests
+	w, err := v.send(ctx, ask{
+		at: &url.URL{Scheme: "http", Host: net.JoinHostPort(v.target.Hostname(), port)}, path: "/", header: navigation(), host: v.target.Hostname(),
+	})
 	switch {
 	case err != nil:
 		v.note("https", "nothing answers on http, port "+port+": who types the name without https:// may not get here", "redirect http to https there")
@@ -138,7 +137,7 @@ func (v *visit) http2(ctx context.Context) {
 	if !v.secure() || v.nav == nil {
 		return
 	}
-	conn, err := v.connect(ctx, "h2")
+	conn, err := v.connect(ctx, v.target, "h2")
 	if err != nil {
 		v.note("http2", "HTTP/2 is not offered", "")
 		return

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,8 +49,9 @@ type visit struct {
 	asker
 	findings
 
-	nav       *answer // the page as a browser asks for it
-	scripted  *answer // and as a script does
+	nav       *answer  // the page as a browser asks for it
+	scripted  *answer  // and as a script does
+	pages     *url.URL // scheme and host where logins are made: the site's own, unless auth_url says otherwise
 	login     *answer
 	attempt   *http.Cookie // of the login
 	authorize *url.URL     // where the login leads to
@@ -103,16 +103,15 @@ func (s Site) visit() *visit {
 	if s.URL.RawQuery != "" {
 		query = s.URL.RawQuery + "&" + askedQuery
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	target := &url.URL{Scheme: s.URL.Scheme, Host: strings.ToLower(s.URL.Host)}
 	if port := target.Port(); port == "443" && target.Scheme == "https" || port == "80" && target.Scheme == "http" {
 		target.Host = strings.TrimSuffix(target.Host, ":"+port)
 	}
 	return &visit{
-		site: s, origin: target.String(), path: path + "?" + query,
+		site: s, origin: target.String(), pages: target, path: path + "?" + query,
 		asker: asker{
 			target: target, userAgent: "vippsauth-doctor/" + s.Version,
-			tls: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.Roots, Time: s.Now}, dial: dialer.DialContext,
+			tls: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.Roots, Time: s.Now}, dial: dialer(),
 		},
 	}
 }
