@@ -299,6 +299,9 @@ func TestDoctorNames(t *testing.T) {
 			b := f.browser()
 			b.open(f.origin + "/")
 			d := f.doctorAt("/", []string{"VIPPSAUTH_DOCTOR_COOKIE=" + cookieLine(b, f.origin)}, "--echo-path=/whoami")
+			if strings.Contains(d.text, nameAase) {
+				t.Error("the name is printed")
+			}
 			if tt.level == "ok" || tt.level == "note" {
 				d.says(t, tt.level, "name", tt.words...)
 				d.says(t, "ok", "session")

@@ -307,3 +307,30 @@ func TestDoctorAuthURL(t *testing.T) {
 	d.healthy(t)
 	d.says(t, "ok", "provider", f.other+"/_vipps/callback")
 }
+
+// Where logins go to the emulator, the doctor logs in by itself, in each way of logging in, and sees what the app gets.
+func TestDoctorLogsIn(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{nil, {"--silent=off"}, {"--without-session=page"}, {"--without-session=page", "--silent=off"}, {"--without-session=anonymous"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.app.echoes = true
+			if err := f.vipps.Control().AutoApprove(""); err != nil { // its pages wait for somebody
+				t.Fatal(err)
+			}
+			f.sidecar(flags...)
+			d := f.doctor("--log-in-as", phoneAase, "--echo-path=/whoami")
+			d.healthy(t)
+			d.says(t, "ok", "emulator-login")
+			d.says(t, "ok", "session")
+			d.says(t, "ok", "app-headers")
+			d.says(t, "ok", "name")
+			d = f.doctor("--log-in-as", "4799999999")
+			d.finds(t, "warning", "emulator-login", "knows nobody")
+			if found := f.secrets.in(d.text); len(found) > 0 {
+				t.Errorf("what doctor says holds %v", found)
+			}
+		})
+	}
+}

@@ -20,7 +20,7 @@ const doctorCookieEnv = envPrefix + "DOCTOR_COOKIE"
 
 // doctorFlags are what doctor takes besides the settings.
 type doctorFlags struct {
-	url, echoPath, cookieFile, caFile string
+	url, echoPath, cookieFile, caFile, logInAs string
 	askProvider, json                 bool
 }
 
@@ -51,9 +51,10 @@ cure. Exit code 1 when there is a problem.`,
 	f.StringVar(&d.echoPath, "echo-path", "", "a path of the application that shows the request headers it gets: tells spoofed headers and spoilt names")
 	f.StringVar(&d.cookieFile, "cookie-file", "", "a file with the Cookie header of somebody who is logged in (also "+doctorCookieEnv+")")
 	f.StringVar(&d.caFile, "ca-file", "", "PEM certificates to trust besides the system's, for a site with an authority of its own")
+	f.StringVar(&d.logInAs, "log-in-as", "", "where logins go to the emulator: log in as one of its people, as 4790000001")
 	f.BoolVar(&d.askProvider, "ask-provider", false, "with --url: also ask the provider once, where the login leads")
 	f.BoolVar(&d.json, "json", false, "print the findings as JSON")
-	for name, kind := range map[string]string{"url": "url", "echo-path": "path", "cookie-file": "file", "ca-file": "file"} {
+	for name, kind := range map[string]string{"url": "url", "echo-path": "path", "cookie-file": "file", "ca-file": "file", "log-in-as": "phone"} {
 		f.Lookup(name).Annotations = map[string][]string{kindAnnotation: {kind}}
 	}
 	sf := addSettings(cmd, nil)
@@ -61,8 +62,8 @@ cure. Exit code 1 when there is a problem.`,
 		if cmd.Flags().Changed("url") {
 			return p.examineSite(cmd.Context(), &d)
 		}
-		if d.echoPath != "" || d.cookieFile != "" || d.caFile != "" || d.askProvider {
-			return errors.New("--echo-path, --cookie-file, --ca-file and --ask-provider go with --url")
+		if d.echoPath != "" || d.cookieFile != "" || d.caFile != "" || d.logInAs != "" || d.askProvider {
+			return errors.New("--echo-path, --cookie-file, --ca-file, --log-in-as and --ask-provider go with --url")
 		}
 		c, rep := p.load(cmd, sf)
 		return p.examineProvider(cmd.Context(), c, rep, d.json)
@@ -76,7 +77,7 @@ func (p *program) examineSite(ctx context.Context, d *doctorFlags) error {
 	if err != nil {
 		return &failure{errors.New("--url: must be an absolute https URL, such as https://app.example.com/")}
 	}
-	site := doctor.Site{URL: u, Version: programVersion(), EchoPath: d.echoPath, AskProvider: d.askProvider}
+	site := doctor.Site{URL: u, Version: programVersion(), EchoPath: d.echoPath, LogInAs: d.logInAs, AskProvider: d.askProvider}
 	if site.Cookie, err = p.doctorCookie(d.cookieFile); err != nil {
 		return &failure{err}
 	}

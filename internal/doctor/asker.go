@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,7 +41,8 @@ type ask struct {
 	method string // "" is GET
 	path   string // path and query, as they go over the wire
 	header []string
-	body   string   // a form
+	body   string   // a form, unless kind says otherwise
+	kind   string   // the body's media type
 	host   string   // in Host; "" is the target's
 	at     *url.URL // scheme and host of another target
 }
@@ -166,7 +168,8 @@ func (a *asker) text(q ask) string {
 		b.WriteString("Connection: close\r\n")
 	}
 	if q.body != "" || q.verb() == http.MethodPost {
-		b.WriteString("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: " + strconv.Itoa(len(q.body)) + "\r\n")
+		kind := cmp.Or(q.kind, "application/x-www-form-urlencoded")
+		b.WriteString("Content-Type: " + kind + "\r\nContent-Length: " + strconv.Itoa(len(q.body)) + "\r\n")
 	}
 	return b.String() + "\r\n" + q.body
 }

@@ -79,11 +79,17 @@ func (v *visit) startLogin(ctx context.Context) *answer {
 	if w == nil || w.status != http.StatusOK || !w.ownPage() {
 		return w
 	}
+	return v.pressButton(ctx)
+}
+
+// pressButton asks for a login as a person's click on the button of one of vippsauth's pages does.
+func (v *visit) pressButton(ctx context.Context, more ...string) *answer {
 	return v.ask(ctx, "login", ask{
 		at: v.pages, method: http.MethodPost, path: pathLogin, body: "rd=" + url.QueryEscape(v.returnTo()),
-		header: []string{
-			"Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-origin", "Sec-Fetch-User: ?1", "Origin: " + v.pages.String(),
-		},
+		header: append([]string{
+			"Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: same-origin", "Sec-Fetch-User: ?1",
+			"Origin: " + v.pages.String(),
+		}, more...),
 	})
 }
 

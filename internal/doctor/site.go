@@ -30,6 +30,8 @@ type Site struct {
 	Cookie string
 	// EchoPath is a path of the application that answers with the request headers that it got. Default: there is none.
 	EchoPath string
+	// LogInAs is the phone number of one of the emulator's people, as whom to log in where logins go to it. Default: nobody.
+	LogInAs string
 	// AskProvider lets one request go to the provider's authorize endpoint, as a browser that is sent there would. Default: none does.
 	AskProvider bool
 	// Roots are the certificate authorities to trust. Default: the system's.
@@ -126,7 +128,7 @@ func (v *visit) run(ctx context.Context) {
 		v.loginPage, v.loginAgain, v.provider, v.callback, v.cookiesBack,
 		v.spoofedIdentity, v.spoofedForwarded, v.otherHost, v.authz, v.authzTricks,
 		v.bigHeader, v.http2, v.caching, v.clock, v.strictTransport,
-		v.session, v.appHeaders, v.name,
+		v.logIn, v.session, v.appHeaders, v.name,
 	} {
 		if ctx.Err() != nil {
 			v.warn("time", "the examination took too long, and was ended", "the remaining checks were not made", "ask again when the site answers faster")
