@@ -200,16 +200,44 @@ func TestDoctorNginxHTTPS(t *testing.T) {
 	}
 }
 
-// Attack: Caddy is told to trust everybody's forwarded headers.
-func TestDoctorCaddyTrustsEverybody(t *testing.T) {
+// Lines of the Caddyfile that people leave out or add, each with its finding.
+func TestDoctorCaddyForwardAuthBroken(t *testing.T) {
+	t.Parallel()
+	const authz = "handle /_vipps/authz/* {\n\t\trespond 404\n\t}\n"
+	for _, tt := range []struct {
+		name, options, from, to string
+		check                   string
+		words                   []string
+	}{
+		{"everybody is trusted", "\tservers {\n\t\ttrusted_proxies static 0.0.0.0/0 ::/0\n\t}\n", "app.", "app.", "forwarded-headers", []string{"X-Forwarded-Host", "trusted_proxies"}},
+		{"the prefix is the client's", "", "request_header -X-Forwarded-Prefix", "", "forwarded-headers", []string{"X-Forwarded-Prefix"}},
+		{"authz isn't closed", "", authz, "", "authz", []string{"open to browsers"}},
+		{"Connection takes headers away", "", `request_header Connection "(?i)x-vipps-[a-z-]*" ""`, "", "app-headers", []string{"Connection: close, X-Vipps-Sub", "doesn't learn"}},
+		{"headers aren't copied", "", "copy_headers X-Vipps-Auth X-Vipps-Sub ", "copy_headers X-Vipps-Auth ", "app-headers", []string{"copy_headers"}},
+		{"pages are asked about", "", "handle /_vipps/* {", "handle /_vippz/* {", "login", []string{"needs a login"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.app.echoes = true
+			f.serve("--trusted-proxies=loopback")
+			text := strings.Replace(example(t, "caddy-forward-auth/Caddyfile", tt.from, tt.to), "app.example.com {", f.origin+" {", 1)
+			text = strings.NewReplacer("forward_auth 127.0.0.1:4190", "forward_auth "+f.addr, "reverse_proxy 127.0.0.1:4190", "reverse_proxy "+f.addr, "127.0.0.1:8080", f.app.addr()).Replace(text)
+			startCaddy(t, f, tt.options, text)
+			d := f.doctor("--log-in-as", phoneAase, "--echo-path=/whoami")
+			d.finds(t, "problem", tt.check, tt.words...)
+		})
+	}
+}
+
+// The provider doesn't know where its logins are to come back to.
+func TestDoctorRedirectURINotRegistered(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
-	f.serve("--trusted-proxies=loopback")
-	startCaddy(t, f, "\tservers {\n\t\ttrusted_proxies static 0.0.0.0/0 ::/0\n\t}\n", example(t, "caddy-forward-auth/Caddyfile",
-		"app.example.com {", f.origin+" {", "forward_auth 127.0.0.1:4190", "forward_auth "+f.addr, "reverse_proxy 127.0.0.1:4190", "reverse_proxy "+f.addr,
-		"127.0.0.1:8080", f.app.addr()))
-	d := f.doctor()
-	d.finds(t, "problem", "forwarded-headers", "X-Forwarded-Host", "trusted_proxies")
+	f.origin = "http://127.0.0.1:" + f.port()
+	f.sidecar()
+	d := f.doctor("--ask-provider")
+	d.finds(t, "problem", "provider", f.origin+"/_vipps/callback", "portal")
 }
 
 // The service is down: whatever the proxy shows then, the cause is named.

@@ -21,7 +21,7 @@ const doctorCookieEnv = envPrefix + "DOCTOR_COOKIE"
 // doctorFlags are what doctor takes besides the settings.
 type doctorFlags struct {
 	url, echoPath, cookieFile, caFile, logInAs string
-	askProvider, json                 bool
+	askProvider, json                          bool
 }
 
 func (p *program) doctorCommand() *cobra.Command {

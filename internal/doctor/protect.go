@@ -59,7 +59,8 @@ func (v *visit) navigation(ctx context.Context) {
 	before := len(v.list)
 	v.sentRight(to)
 	if len(w.header["Set-Cookie"]) > 0 {
-		v.warn("navigation", "the redirect to the login sets a cookie", "vippsauth sets none there; a cache that keeps the redirect hands the cookie to others", "see which proxy or CDN adds it")
+		v.note("navigation", "the redirect to the login sets a cookie, which isn't vippsauth's", "see whether the proxy or CDN that adds it has to")
+		before++
 	}
 	if len(v.list) == before {
 		v.ok("navigation", "a browser without a session is sent to the login, and will come back to the page that it asked for")
@@ -183,7 +184,7 @@ func (v *visit) scriptTold(w *answer, said refusal) {
 		v.ok("script", "a script gets 401 with login_url")
 	}
 	if len(w.header["Set-Cookie"]) > 0 {
-		v.warn("script", "the 401 for scripts sets a cookie", "vippsauth sets none there", "see which proxy or CDN adds it")
+		v.note("script", "the 401 for scripts sets a cookie, which isn't vippsauth's", "see whether the proxy or CDN that adds it has to")
 	}
 }
 

@@ -245,7 +245,7 @@ func TestAlteredOnTheWay(t *testing.T) {
 		{"cookies on redirects", func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Set-Cookie", "lb=1")
 			next.ServeHTTP(w, r)
-		}, doctor.Warning, "navigation", "sets a cookie"},
+		}, doctor.Note, "navigation", "sets a cookie"},
 		{"relative redirects", func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 			next.ServeHTTP(&rewriter{w, func(h http.Header) { h.Set("Location", strings.TrimPrefix(h.Get("Location"), "https://"+r.Host)) }}, r)
 		}, doctor.Problem, "navigation", "relative"},
@@ -286,6 +286,13 @@ func TestAlteredOnTheWay(t *testing.T) {
 			}
 			next.ServeHTTP(w, r)
 		}, doctor.Problem, "identity-headers", "x_vipps_sub"},
+		{"a firewall that knows attacks", func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Forwarded-Proto") == "javascript" {
+				http.Error(w, "blocked", http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}, doctor.OK, "forwarded-headers", "refused"},
 		{"another host leads the login astray", func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 			if r.Host == "doctor.invalid" {
 				http.Redirect(w, r, "https://"+r.Host+"/_vipps/login?rd=/", http.StatusFound)

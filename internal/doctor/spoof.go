@@ -46,37 +46,47 @@ func forwarded() []string {
 	}
 }
 
-// spoofedForwarded asks for the page and says that it asked for another: the answer must stay the same. Where it
-// doesn't, each header is tried alone.
+// spoofedForwarded asks for the page and says that it asked for another: the answer must stay the same, or be a refusal.
+// Where it is neither, each header is tried alone.
 func (v *visit) spoofedForwarded(ctx context.Context) {
 	if v.nav == nil {
 		return
 	}
-	same := func(lines ...string) (bool, *answer) {
-		w := v.ask(ctx, "forwarded-headers", ask{path: v.path, header: navigation(lines...)})
-		return w == nil || w.status == v.nav.status && w.header.Get("Location") == v.nav.header.Get("Location"), w
-	}
-	alike, w := same(forwarded()...)
+	w := v.ask(ctx, "forwarded-headers", ask{path: v.path, header: navigation(forwarded()...)})
 	if w == nil {
 		return
 	}
-	if alike {
+	if v.sameAsBefore(w) {
 		v.ok("forwarded-headers", "forwarded headers of a client's own change nothing")
 		return
 	}
 	var names []string
 	for _, line := range forwarded() {
-		if alike, _ := same(line); !alike {
+		if w, err := v.send(ctx, ask{path: v.path, header: navigation(line)}); err == nil && !v.sameAsBefore(w) && !w.refused() {
 			name, _, _ := strings.Cut(line, ":")
 			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {
+		if w.refused() {
+			v.ok("forwarded-headers", "forwarded headers of a client's own are refused, or change nothing: "+w.says())
+			return
+		}
 		names = []string{"several of them together"}
 	}
 	v.problem("forwarded-headers", "a client's own headers are believed: "+strings.Join(names, ", "), "it can say which page, host or method is judged, and get at another",
 		"let the proxy overwrite each of them in what it asks vippsauth, as the snippet for your proxy does; don't trust forwarded headers of everybody (trustForwardHeader, trusted_proxies). "+
 			"If this machine is one of vippsauth's or the proxy's trusted proxies itself, ask from another")
+}
+
+// sameAsBefore reports whether an answer is the one that the page gets without any trick.
+func (v *visit) sameAsBefore(w *answer) bool {
+	return w.status == v.nav.status && w.header.Get("Location") == v.nav.header.Get("Location")
+}
+
+// refused reports whether a proxy or a firewall wouldn't have the request at all. vippsauth answers in another way.
+func (w *answer) refused() bool {
+	return w.refusal().Error == "" && (w.status == http.StatusBadRequest || w.status == http.StatusForbidden || w.status == http.StatusNotAcceptable)
 }
 
 // otherHost asks for a host that isn't the site's.
