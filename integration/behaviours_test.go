@@ -46,6 +46,7 @@ func behaviours(d differs) []behaviour {
 		{"authz is closed to browsers", authzClosed},
 		{"cookies for the app", func(t *testing.T, f *front) { cookiesForApp(t, f, !d.keepsCookies) }},
 		{"the app's own refusal", appsOwnRefusal},
+		{"vippsauth doctor finds nothing wrong", doctorIsContent},
 		{"logout", logout},
 		{"somebody who is not on the list is denied", refused},
 		{"fails closed, with a page", func(t *testing.T, f *front) { failsClosed(t, f, d) }},
