@@ -24,8 +24,9 @@ type app struct {
 	srv *httptest.Server
 
 	// echoes lets every page show the request's headers; reads is what this application makes of their values, nil: nothing.
-	echoes bool
-	reads  func(string) string
+	echoes  bool
+	reads   func(string) string
+	charset string // what its pages say that they are in; "": UTF-8
 
 	mu     sync.Mutex
 	seen   []seen
@@ -109,6 +110,9 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if a.echoes {
+			if a.charset != "" {
+				w.Header().Set("Content-Type", "text/plain; charset="+a.charset)
+			}
 			a.echo(w, r)
 			return
 		}

@@ -289,6 +289,8 @@ func TestDoctorNames(t *testing.T) {
 		{"percent not decoded", "percent", nil, "warning", []string{"percent-encoded"}},
 		{"base64url not decoded", "base64url", nil, "warning", []string{"base64url"}},
 		{"folded to ASCII", "ascii", nil, "note", []string{"ascii"}},
+		{"a page in Latin-1 takes it as it is", "latin1", nil, "ok", []string{"as it is"}},
+		{"a page in Latin-1 takes UTF-8", "utf-8", nil, "problem", []string{"mojibake"}},
 		{"letters dropped", "utf-8", onlyASCII, "problem", []string{"lost or replaced"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -296,6 +298,9 @@ func TestDoctorNames(t *testing.T) {
 			f := newFront(t)
 			f.sidecar("--header-encoding=" + tt.encoding)
 			f.app.echoes, f.app.reads = true, tt.reads
+			if strings.HasPrefix(tt.name, "a page in Latin-1") {
+				f.app.charset = "iso-8859-1"
+			}
 			b := f.browser()
 			b.open(f.origin + "/")
 			d := f.doctorAt("/", []string{"VIPPSAUTH_DOCTOR_COOKIE=" + cookieLine(b, f.origin)}, "--echo-path=/whoami")

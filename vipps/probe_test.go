@@ -1,6 +1,7 @@
 package vipps_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -132,6 +133,45 @@ func TestReadAuthorizeAnswer(t *testing.T) {
 			checkProbe(t, vipps.ReadAuthorizeAnswer(tt.status, h, []byte(tt.body)), tt.want, tt.code, "")
 		})
 	}
+}
+
+func FuzzReadAuthorizeAnswer(f *testing.F) {
+	f.Add(302, "https://api.vipps.no/vipps-login-idp/index.html?tabId=1", []byte(nil))
+	f.Add(302, "https://app.example.com/?error=invalid_request&error_description=4712345678", []byte(nil))
+	f.Add(400, "", []byte(`{"error":"invalid_client","error":"x"}`))
+	f.Add(200, "", []byte("Error: invalid_request"))
+	f.Fuzz(func(t *testing.T, status int, location string, body []byte) {
+		p := vipps.ReadAuthorizeAnswer(status, http.Header{"Location": {location}}, body)
+		if p.Answer != vipps.AnswerYes && p.Answer != vipps.AnswerNo && p.Answer != vipps.AnswerUnknown || p.Answer == vipps.AnswerNo && p.Err == nil {
+			t.Errorf("%+v", p)
+		}
+		if p.Err != nil && (len(p.Err.Code) > 64 || strings.ContainsAny(p.Err.Error(), "\n\r\x1b")) {
+			t.Errorf("%q", p.Err.Error())
+		}
+	})
+}
+
+func ExampleClient_ProbeClient() {
+	const callback = "http://localhost:4190/_vipps/callback"
+	srv, err := emulator.Start("127.0.0.1:0", emulator.Config{
+		Clients: []emulator.Client{{ID: "shop", Secret: "not-a-secret", RedirectURIs: []string{callback}}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = srv.Close() }()
+	client, err := vipps.New(vipps.Config{Issuer: srv.Issuer, ClientID: "shop", ClientSecret: "guessed"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	keys := client.ProbeClient(context.Background(), callback)
+	fmt.Println(keys.Answer, keys.Err.Code)
+	fmt.Println(client.ProbeRedirectURI(context.Background(), callback).Answer)
+	// Output:
+	// no invalid_client
+	// yes
 }
 
 func ExampleReadAuthorizeAnswer() {

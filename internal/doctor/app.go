@@ -7,6 +7,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -135,7 +136,7 @@ func (v *visit) name(ctx context.Context) {
 	if w == nil {
 		return
 	}
-	v.judgeName(spelling(name, w.body))
+	v.judgeName(spelling(name, w.text()))
 }
 
 func (v *visit) judgeName(how string) {
@@ -144,7 +145,7 @@ func (v *visit) judgeName(how string) {
 	case "utf-8":
 		v.ok("name", "the application shows the name as it is")
 	case "mojibake":
-		v.problem("name", "the name arrives as mojibake (Ã¥ for å): the application takes UTF-8 for Latin-1", wrong, "set header_encoding to latin1, or to percent and decode it in the application; or read the header as UTF-8 there")
+		v.problem("name", "the name arrives as mojibake (Ã¥ for å): the application, or the page, takes UTF-8 for Latin-1", wrong, "set header_encoding to latin1 where the application is in Latin-1; or read the header as UTF-8 there; or set it to percent, and decode it")
 	case "latin1":
 		v.warn("name", "the name is in Latin-1 on the application's page", "where the page says that it is UTF-8, it shows �", "if header_encoding is latin1 and the application wants that, all is well; otherwise set it to utf-8")
 	case "percent":
@@ -158,6 +159,26 @@ func (v *visit) judgeName(how string) {
 	default:
 		v.problem("name", "the application doesn't show the name that the session has", wrong, "let the proxy copy X-Vipps-Name to the application's request; set header_encoding to percent if it drops headers that aren't ASCII")
 	}
+}
+
+// charset finds what a page says of its own encoding, in its header or near its beginning.
+var charset = regexp.MustCompile(`(?i)charset\s*=\s*["']?([a-z0-9_-]+)`)
+
+// text is the page as a browser reads it: one that says that it is in Latin-1 is turned into UTF-8. (Browsers take Latin-1 for
+// Windows-1252, which has the same letters.)
+func (w *answer) text() string {
+	said := charset.FindStringSubmatch(w.header.Get("Content-Type"))
+	if said == nil {
+		said = charset.FindStringSubmatch(w.body[:min(len(w.body), 1024)])
+	}
+	if said == nil {
+		return w.body
+	}
+	switch strings.ToLower(said[1]) {
+	case "iso-8859-1", "iso-8859-15", "latin1", "windows-1252", "cp1252":
+		return mojibake(w.body)
+	}
+	return w.body
 }
 
 // spelling finds a name in a page, and says how it is written there.

@@ -1,9 +1,14 @@
 package doctor
 
 import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSpelling(t *testing.T) {
@@ -31,6 +36,51 @@ func TestSpelling(t *testing.T) {
 		if got := spelling(name, page); got != want {
 			t.Errorf("%q is %q, want %q", page, got, want)
 		}
+	}
+}
+
+// A page in Latin-1 is read as one: UTF-8 in it is mojibake, and Latin-1 is right.
+func TestText(t *testing.T) {
+	t.Parallel()
+	const name = "Åse Ødegård"
+	for _, tt := range []struct{ kind, body, want string }{
+		{"text/html; charset=utf-8", name, "utf-8"},
+		{"text/html", name, "utf-8"},
+		{"text/html; charset=ISO-8859-1", name, "mojibake"},
+		{"text/html", `<meta http-equiv="Content-Type" content="text/html; charset=iso-8859-1">` + name, "mojibake"},
+		{"text/html", `<meta charset='windows-1252'>` + latin1(name), "utf-8"},
+		{"text/html; charset=utf-8", latin1(name), "latin1"},
+	} {
+		w := &answer{header: http.Header{"Content-Type": {tt.kind}}, body: tt.body}
+		if got := spelling(name, w.text()); got != tt.want {
+			t.Errorf("%s %q is %q, want %q", tt.kind, tt.body, got, tt.want)
+		}
+	}
+}
+
+func FuzzSpelling(f *testing.F) {
+	f.Add("Åse Ødegård", "<td>&Aring;se", "text/html; charset=latin1")
+	f.Add("", "", "")
+	f.Add("é", "%C3%A9", "charset=")
+	f.Fuzz(func(t *testing.T, name, page, kind string) {
+		w := &answer{header: http.Header{"Content-Type": {kind}}, body: page}
+		if got := spelling(name, w.text()); name != "" && got == "" && strings.Contains(w.text(), name) {
+			t.Errorf("%q isn't found in %q", name, page)
+		}
+	})
+}
+
+// Over http, and not on this machine: everybody on the way can read along.
+func TestPlainSite(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	v := Site{URL: &url.URL{Scheme: "http", Host: "app.example.com"}, Now: time.Now}.visit()
+	v.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+	}
+	if !v.reach(t.Context()) || len(v.list) != 1 || v.list[0].Level != Problem || !strings.Contains(v.list[0].Cure, "public_url") {
+		t.Errorf("%+v", v.list)
 	}
 }
 
