@@ -28,7 +28,7 @@ func startApache(t *testing.T, f *front, modules string, change ...string) *proc
 	}
 	away, log := put("login-away.asis", example(t, "apache/login-away.asis")), filepath.Join(dir, "access.log")
 	text := example(t, "apache/vippsauth.conf", append(change,
-		"127.0.0.1:4190", f.addr, "127.0.0.1:4194", f.fcgi, "http://127.0.0.1:8080/", f.app.srv.URL+"/", "127.0.0.1:8000", "127.0.0.1:"+f.port(),
+		"127.0.0.1:4190", f.addr, "127.0.0.1:4195", f.fcgi, "http://127.0.0.1:8080/", f.app.srv.URL+"/", "127.0.0.1:8000", "127.0.0.1:"+f.port(),
 		"/var/log/apache2/access.log", log, "/etc/apache2/login-away.asis", away)...)
 	if strings.Contains(text, "\tDocumentRoot ") { // 3b in place of 3a, as the file says
 		before, rest, _ := strings.Cut(text, "\t# 3a.")

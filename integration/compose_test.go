@@ -141,13 +141,13 @@ func composed(t *testing.T, folder string) (f *front, authz string) {
 	php := need(t, "php")
 	file := readCompose(t, folder)
 	f = newFront(t)
-	f.addr, f.ops, authz = freeAddr(t), freeAddr(t), freeAddr(t)
+	f.addr, f.ops, f.fcgi, authz = freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
 	f.app = &app{t: t, srv: &httptest.Server{URL: "http://" + freeAddr(t)}}
 	if folder == "sidecar" {
 		f.addr = "127.0.0.1:" + f.port()
 	}
 	places := strings.NewReplacer("127.0.0.1:8080", f.app.addr(), "0.0.0.0:8080", f.app.addr(), "application:8080", f.app.addr(), "/app/", filepath.Join(absolute(t, "../examples/app"))+"/",
-		"http://localhost:8000", f.origin, "http://localhost:4190", f.origin, "127.0.0.1:4190", f.addr, ":4190", f.addr, "127.0.0.1:4193", authz, ":4193", authz, "private", "loopback")
+		"http://localhost:8000", f.origin, "http://localhost:4190", f.origin, "127.0.0.1:4190", f.addr, ":4190", f.addr, "127.0.0.1:4193", authz, ":4193", authz, "127.0.0.1:4195", f.fcgi, "private", "loopback")
 	put := func(texts []string) []string {
 		var out []string
 		for _, text := range texts {
@@ -196,6 +196,8 @@ func TestExamplesComposeLogin(t *testing.T) {
 	fronts := map[string]func(t *testing.T, f *front, authz string){
 		"nginx":              func(t *testing.T, f *front, _ string) { startNginx(t, f) },
 		"caddy-forward-auth": func(t *testing.T, f *front, _ string) { startCaddyForwardAuth(t, f) },
+		"apache":             func(t *testing.T, f *front, _ string) { startApache(t, f, "") },
+		"envoy":              func(t *testing.T, f *front, _ string) { startEnvoyStandIn(t, f, "envoy/envoy-http.yaml") },
 		"haproxy":            func(t *testing.T, f *front, _ string) { startHAProxy(t, f) },
 		"traefik":            startTraefikLabels,
 		"sidecar":            func(*testing.T, *front, string) {},

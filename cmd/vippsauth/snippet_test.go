@@ -27,6 +27,21 @@ func exampleSettings(proxy string) []string {
 	if proxy == "traefik" { // it alone needs a listener of its own
 		settings = append(settings, "--authz-listen=127.0.0.1:4193")
 	}
+	if proxy == "apache" {
+		settings = append(settings, "--fcgi-listen=127.0.0.1:4195")
+	}
+	if proxy == "ingress-nginx" {
+		return []string{
+			"--public-url=https://app.example.com", "--app=application:8080", "--service-host=vippsauth", "--listen=:4190", "--authz-listen=:4193", "--trusted-proxies=private",
+			"--scopes=openid name email phoneNumber birthDate address nin", "--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
+		}
+	}
+	if proxy == "gateway-api" {
+		return []string{
+			"--public-url=https://app.example.com", "--app=application:8080", "--service-host=vippsauth", "--listen=:4190", "--grpc-listen=:4194", "--trusted-proxies=private",
+			"--scopes=openid name email phoneNumber birthDate address nin", "--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
+		}
+	}
 	return settings
 }
 

@@ -18,6 +18,8 @@ type snippetData struct {
 	Sites       []snippetSite
 	Service     endpoint // where the proxy reaches vippsauth
 	Authz       endpoint // where it asks: at authz_listen, or at Service
+	FCGI        endpoint // where it asks at fcgi_listen; zero without one
+	GRPC        endpoint // where it asks at grpc_listen; zero without one
 	OwnAuthz    bool     // Authz is a listener of its own
 	Policy      string   // the policy to ask for; empty for the default one
 	PolicyPath  string   // "/" and that
@@ -47,6 +49,7 @@ type snippetHeader struct {
 	Name     string // X-Vipps-Sub
 	Var      string // nginx's variable: $vipps_user_sub
 	Upstream string // nginx's variable of the answer's header: $upstream_http_x_vipps_sub
+	Env      string // Apache's variable: VIPPS_SUB
 }
 
 // A snippetOption is one setting with its values, or with the variable that holds them.
@@ -96,6 +99,12 @@ func (c *config) snippetData(s *snippet, f *snippetFlags, rep *report) *snippetD
 	if c.authzListen != "" {
 		d.OwnAuthz = true
 		d.Authz = c.reached("authz_listen", c.authzListen, f.host, rep)
+	}
+	if c.fcgiListen != "" {
+		d.FCGI = c.reached("fcgi_listen", c.fcgiListen, f.host, rep)
+	}
+	if c.grpcListen != "" {
+		d.GRPC = c.reached("grpc_listen", c.grpcListen, f.host, rep)
 	}
 	c.checkTrust(d, rep)
 	return d
@@ -212,7 +221,7 @@ func newSnippetSite(origin string, names []string) snippetSite {
 // newSnippetHeader names the variables of a header so that no two headers share one, nor one with what the template sets.
 func newSnippetHeader(name string) snippetHeader {
 	low := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
-	h := snippetHeader{Name: name, Var: "$vipps_custom_" + low, Upstream: "$upstream_http_" + low}
+	h := snippetHeader{Name: name, Var: "$vipps_custom_" + low, Upstream: "$upstream_http_" + low, Env: "VIPPS_" + strings.ToUpper(strings.TrimPrefix(low, "x_vipps_"))}
 	if own, ok := strings.CutPrefix(low, "x_vipps_"); ok {
 		h.Var = "$vipps_user_" + own
 	}

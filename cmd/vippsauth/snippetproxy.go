@@ -80,3 +80,17 @@ func namesPeople(allow []string) bool {
 	}
 	return false
 }
+
+// checkApache wants fcgi_listen.
+func checkApache(d *snippetData, rep *report) {
+	if d.FCGI == (endpoint{}) {
+		rep.add(problem{notSet, "fcgi_listen", "is required: where Apache asks", howToSet("fcgi_listen") + ", as 127.0.0.1:4195"})
+	}
+}
+
+// checkGateway wants grpc_listen.
+func checkGateway(d *snippetData, rep *report) {
+	if d.GRPC == (endpoint{}) {
+		rep.add(problem{notSet, "grpc_listen", "is required: where a Gateway asks", howToSet("grpc_listen") + ", as :4194"})
+	}
+}

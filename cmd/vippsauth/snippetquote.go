@@ -23,6 +23,10 @@ func snippetFuncs() template.FuncMap {
 		"yaml": quoteYAML, "traefikRule": quoteTraefik, "url": httpURL,
 		"haproxy": quoteHAProxy, "haproxyAddr": haproxyAddr, "haproxyBinds": haproxyBinds, "customNames": customNames,
 		"apache":   quoteApache,
+		"hostPort": func(e endpoint) (string, error) { u, err := httpURL(e); return strings.TrimPrefix(u, "http://"), err },
+		"allNames": allNames, "underscored": func(name string) string { return strings.ReplaceAll(name, "-", "_") },
+		"envoyNames": envoyNames, "dashed": func(id string) string { return strings.ReplaceAll(id, "_", "-") },
+		"dotless":  func(name string) string { return strings.ReplaceAll(name, ".", "-") },
 		"question": newQuestion,
 		"names": func(headers []snippetHeader) []string {
 			var names []string
@@ -188,4 +192,26 @@ func newQuestion(d *snippetData, policy string, headers ...[]snippetHeader) ques
 		q.Headers = append(q.Headers, h...)
 	}
 	return q
+}
+
+// allNames are the headers of a site that no client may bring, but that of the proxy secret.
+func allNames(s snippetSite) []string {
+	var names []string
+	for _, h := range s.Headers {
+		names = append(names, h.Name)
+	}
+	return append(names, slices.DeleteFunc(slices.Clone(s.Cleared), func(name string) bool { return name == "X-Vipps-Proxy-Secret" })...)
+}
+
+// envoyNames are the identity headers of all sites, as Envoy has them.
+func envoyNames(sites []snippetSite) []string {
+	var names []string
+	for _, s := range sites {
+		for _, h := range s.Headers {
+			if name := strings.ToLower(h.Name); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
