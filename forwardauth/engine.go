@@ -42,7 +42,7 @@ type Engine struct {
 	strip *stripper
 
 	rules      []*rules        // the first is the default policy
-	names      []string        // of identity headers, in the form of the header map
+	names      []string        // of the identity headers of all engines that were made together, in the form of the header map
 	claims     []string        // those that a session keeps
 	released   map[string]bool // those of them that a header of the default policy carries
 	readable   bool            // some policy lets pages be read anonymously
@@ -54,29 +54,19 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	cfg.applyDefaults()
 	trust, errs := parseTrusted(cfg.TrustedProxies)
-	taken := newLayout()
-	e, problems := newEngine(cfg, taken)
-	errs = append(errs, problems...)
-	all := []*Engine{e}
-	for i, c := range cfg.Sites {
-		c.TrustedProxies, c.ProxySecret, c.Logger, c.Metrics, c.State, c.Now = nil, "", cfg.Logger, nil, cfg.State, cfg.Now
-		c.oneOfSeveral = true
-		c.applyDefaults()
-		other, problems := newEngine(c, taken)
-		for _, err := range problems {
-			errs = append(errs, &vipps.ConfigError{Setting: "sites", Reason: fmt.Sprintf("site %d: %v", i+1, err)})
-		}
-		all = append(all, other)
+	all, problems := newEngines(cfg)
+	if errs = append(errs, problems...); len(errs) == 0 {
+		errs = share(all)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	if errs = share(all); len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
+	alignHeaders(all)
+	e := all[0]
 	e.metrics, e.sites = newMetrics(cfg.Metrics), map[string]*site{}
 	for _, other := range all {
 		other.all, other.metrics, other.sites, other.trust, other.limits = all, e.metrics, e.sites, trust, e.limits
+		other.cfg.ProxySecret = cfg.ProxySecret
 		for _, s := range other.list {
 			if err := s.seal(); err != nil {
 				return nil, err
@@ -87,19 +77,49 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
+// newEngines makes the engine of a configuration, and one of each of its sites.
+func newEngines(cfg Config) (all []*Engine, errs []error) {
+	taken := newLayout()
+	e, errs := newEngine(cfg, taken)
+	all = []*Engine{e}
+	ofSite := func(i int, problems []error) {
+		for _, err := range problems {
+			errs = append(errs, &vipps.ConfigError{Setting: "sites", Reason: cfg.Sites[i].called(i) + ": " + err.Error()})
+		}
+	}
+	for i, c := range cfg.Sites {
+		c.TrustedProxies, c.ProxySecret, c.Logger, c.Metrics, c.State, c.Now = nil, "", cfg.Logger, nil, cfg.State, cfg.Now
+		c.oneOfSeveral = true
+		c.applyDefaults()
+		other, problems := newEngine(c, taken)
+		ofSite(i, problems)
+		all = append(all, other)
+	}
+	errs = append(errs, taken.authSite(e)...)
+	for i, other := range all[1:] {
+		ofSite(i, taken.authSite(other))
+	}
+	return all, errs
+}
+
+// called is what an error calls one of several sites.
+func (c *Config) called(i int) string {
+	if len(c.PublicURLs) > 0 {
+		if origin, err := Origin(c.PublicURLs[0]); err == nil {
+			return origin
+		}
+	}
+	return fmt.Sprintf("site %d", i+1)
+}
+
 // newEngine makes an engine of one configuration, without what it shares with others.
 func newEngine(cfg Config, taken *layout) (*Engine, []error) {
 	errs := cfg.check()
-	sites, problems := taken.sites(&cfg)
-	errs = append(errs, problems...)
-	policies, headers, problems := cfg.parseRules()
+	policies, problems := cfg.parseRules()
 	errs = append(errs, problems...)
 	e := &Engine{
 		cfg: cfg, client: cfg.Client, state: cfg.State, log: cfg.Logger, now: cfg.Now, limits: &logLimiter{},
-		list: sites, rules: policies, strip: newStripper(headers), logoutPath: map[string]bool{}, released: map[string]bool{},
-	}
-	for _, h := range headers {
-		e.names = append(e.names, h.Name)
+		rules: policies, logoutPath: map[string]bool{}, released: map[string]bool{},
 	}
 	for _, h := range policies[0].specs {
 		e.released[h.Claim] = true
@@ -109,10 +129,7 @@ func newEngine(cfg Config, taken *layout) (*Engine, []error) {
 	for _, path := range cfg.LogoutPaths {
 		e.logoutPath[path] = true
 	}
-	for _, s := range sites {
-		s.engine = e
-	}
-	return e, errs
+	return e, append(errs, taken.publicSites(e)...)
 }
 
 // keptClaims are the claims that a session keeps: those that a header or the policy needs.

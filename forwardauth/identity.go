@@ -49,7 +49,7 @@ func foldsTo(name, folded string) bool {
 // begin with X-Vipps-. It is immutable and safe for concurrent use.
 type stripper struct {
 	others     []string // folded names outside the prefix
-	configured []string // as they are set
+	configured []string // as they are set, and as a proxy is sure to overwrite them
 }
 
 // newStripper returns the stripper for these headers.

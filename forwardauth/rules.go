@@ -21,8 +21,8 @@ type Policy struct {
 	Name string
 	// Allow says who may pass. Default: that of the Config.
 	Allow []string
-	// Headers are the identity headers. A header that another policy has and this one doesn't is sent empty, so that what a
-	// proxy copies clears what the client sent. Default: those of the Config.
+	// Headers are the identity headers. A header that another policy or site has and this one doesn't is sent empty, so that
+	// what a proxy copies clears what the client sent. Default: those of the Config.
 	Headers []string
 	// HeaderEncoding is how they are written. Default: that of the Config.
 	HeaderEncoding string
@@ -78,62 +78,69 @@ type rules struct {
 	index int // in Engine.rules, and in opened.views
 	who   *policy
 	mode  mode
-	specs []headerSpec // one for each of the engine's names; without Claim where the policy has no such header
+	specs []headerSpec // after alignHeaders one for each of the engine's names; without Claim where the policy has no such header
 }
 
 // parseRules reads the rules of the configuration itself and those of its policies.
-func (c *Config) parseRules() ([]*rules, []headerSpec, []error) {
+func (c *Config) parseRules() ([]*rules, []error) {
 	own := Policy{Name: defaultPolicy, Allow: c.Allow, Headers: c.Headers, HeaderEncoding: c.HeaderEncoding, WithoutSession: c.WithoutSession}
 	var all []*rules
-	var union []headerSpec
 	var errs []error
 	seen := map[string]bool{}
 	for i, p := range append([]Policy{own}, c.Policies...) {
-		r, problems := c.parsePolicy(p)
+		var base *rules
 		if i > 0 {
-			if !policyName(p.Name) || seen[p.Name] {
+			base = all[0]
+		}
+		r, problems := c.parsePolicy(p, base)
+		if i > 0 {
+			name := p.Name
+			if !policyName(name) || seen[name] {
+				name = fmt.Sprintf("policy %d", i)
 				problems = append(problems, errors.New("its name must be of lower-case letters, digits and hyphens, not `default`, and its own"))
 			}
 			for j, err := range problems {
-				problems[j] = &vipps.ConfigError{Setting: "policies", Reason: fmt.Sprintf("policy %d: %v", i, err)}
+				problems[j] = &vipps.ConfigError{Setting: "policies", Reason: fmt.Sprintf("%s: %v", name, err)}
 			}
 		}
 		seen[p.Name] = true
 		errs = append(errs, problems...)
 		r.index = i
 		all = append(all, r)
-		for _, spec := range r.specs {
-			if !slices.ContainsFunc(union, func(s headerSpec) bool { return s.Name == spec.Name }) {
-				union = append(union, spec)
-			}
-		}
 	}
-	for _, r := range all {
-		r.align(union)
-	}
-	return all, union, errs
+	return all, errs
 }
 
-func (c *Config) parsePolicy(p Policy) (*rules, []error) {
-	if len(p.Allow) == 0 {
-		p.Allow = c.Allow
-	}
-	if len(p.Headers) == 0 {
-		p.Headers = c.Headers
-	}
-	defaultTo(&p.HeaderEncoding, c.HeaderEncoding)
-	defaultTo(&p.WithoutSession, c.WithoutSession)
+// parsePolicy reads one policy. What it doesn't say is as in base, the rules of the configuration itself, for which base is nil.
+func (c *Config) parsePolicy(p Policy, base *rules) (*rules, []error) {
 	r := &rules{name: p.Name}
 	var errs, problems []error
-	r.who, errs = parseAllow(p.Allow, c.Market, c.Now)
-	r.specs, problems = parseHeaders(p.Headers, p.HeaderEncoding, c.Scopes)
-	errs = append(errs, problems...)
-	var known bool
-	if r.mode, known = parseMode(p.WithoutSession); !known && p.Name != defaultPolicy { // whose value check has seen
+	ownAllow := base == nil || len(p.Allow) > 0
+	if ownAllow {
+		r.who, errs = parseAllow(p.Allow, c.Market, c.Now)
+	} else {
+		r.who = base.who
+	}
+	if base != nil && len(p.Headers) == 0 && p.HeaderEncoding == "" {
+		r.specs = base.specs
+	} else {
+		if len(p.Headers) == 0 {
+			p.Headers = c.Headers
+		}
+		defaultTo(&p.HeaderEncoding, c.HeaderEncoding)
+		r.specs, problems = parseHeaders(p.Headers, p.HeaderEncoding, c.Scopes)
+		errs = append(errs, problems...)
+	}
+	switch mode, known := parseMode(p.WithoutSession); {
+	case base != nil && p.WithoutSession == "":
+		r.mode = base.mode
+	case !known && base != nil: // what the configuration itself says, check has seen
 		errs = append(errs, &vipps.ConfigError{Setting: "without_session", Reason: "must be one of " + strings.Join(modes[:], ", ")})
+	default:
+		r.mode = mode
 	}
 	// At one of several sites a policy may be of no use, and lets nobody pass there whom it knows by phone number only.
-	if useful := p.Name == defaultPolicy || !c.oneOfSeveral; useful && r.who.listsPhones() && !slices.Contains(c.Scopes, vipps.ScopePhoneNumber) && !slices.Contains(c.Scopes, "phone") {
+	if useful := base == nil || !c.oneOfSeveral; ownAllow && useful && r.who.listsPhones() && !slices.Contains(c.Scopes, vipps.ScopePhoneNumber) && !slices.Contains(c.Scopes, "phone") {
 		errs = append(errs, &vipps.ConfigError{
 			Setting: "scopes", Reason: "lacks phoneNumber, which allow needs: it lists phone numbers, and without the scope nobody's is known",
 		})
@@ -148,11 +155,48 @@ func policyName(name string) bool {
 	})
 }
 
-// align orders the headers as the engine's names are.
+// alignHeaders gives every policy of every site the same headers, in the same order. One that a policy doesn't have is
+// empty there and taken from clients all the same: two sites may have one app, or a proxy that copies one list. A proxy of a
+// site may also copy that site's headers only, so there a request that brings another's is refused, see [stripper.hasAlias].
+func alignHeaders(engines []*Engine) {
+	union := headersOf(engines)
+	names := namesOf(union)
+	for _, e := range engines {
+		e.names, e.strip = names, newStripper(union)
+		e.strip.configured = namesOf(headersOf([]*Engine{e}))
+		for _, r := range e.rules {
+			r.align(union)
+		}
+	}
+}
+
+// headersOf are the headers that any policy of these engines has, without what they carry.
+func headersOf(engines []*Engine) []headerSpec {
+	var union []headerSpec
+	for _, e := range engines {
+		for _, r := range e.rules {
+			for _, spec := range r.specs {
+				if !slices.ContainsFunc(union, func(s headerSpec) bool { return s.Name == spec.Name }) {
+					union = append(union, headerSpec{Name: spec.Name})
+				}
+			}
+		}
+	}
+	return union
+}
+
+func namesOf(specs []headerSpec) []string {
+	names := make([]string, len(specs))
+	for i, spec := range specs {
+		names[i] = spec.Name
+	}
+	return names
+}
+
 func (r *rules) align(union []headerSpec) {
 	aligned := make([]headerSpec, len(union))
 	for i, u := range union {
-		aligned[i] = headerSpec{Name: u.Name}
+		aligned[i] = u
 		if at := slices.IndexFunc(r.specs, func(s headerSpec) bool { return s.Name == u.Name }); at >= 0 {
 			aligned[i] = r.specs[at]
 		}

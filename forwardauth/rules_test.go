@@ -223,10 +223,13 @@ func TestSeveralSitesRefused(t *testing.T) {
 		"other scopes":         {other(func(c *forwardauth.Config) { c.Scopes = []string{"name"} }), "must have the same scopes"},
 		"unverified addresses": {other(func(c *forwardauth.Config) { c.EmailUnverified = "pass" }), "must have the same email_unverified"},
 		"the same host twice":  {other(func(c *forwardauth.Config) { c.PublicURLs = []string{"https://A.example.com:443"} }), "listed twice"},
-		"a site's own fault":   {other(func(c *forwardauth.Config) { c.WithoutSession = "maybe" }), "sites: site 1: without_session"},
+		"a site's own fault":   {other(func(c *forwardauth.Config) { c.WithoutSession = "maybe" }), "sites: https://b.example.com: without_session"},
 		"a policy's name":      {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "a/b"}} }, "policy 1: its name"},
 		"default twice":        {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "default"}} }, "policy 1: its name"},
-		"a policy's rule":      {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "x", WithoutSession: "maybe"}} }, "policies: policy 1: without_session"},
+		"a policy's rule":      {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "x", WithoutSession: "maybe"}} }, "policies: x: without_session"},
+		"what it inherits": {func(c *forwardauth.Config) {
+			c.Allow, c.WithoutSession, c.Policies = []string{"@/nowhere"}, "maybe", []forwardauth.Policy{{Name: "x", HeaderEncoding: "percent"}}
+		}, "allow: entry 1"},
 		"a policy's numbers": {func(c *forwardauth.Config) {
 			c.Policies = []forwardauth.Policy{{Name: "x", Allow: []string{phoneAase}}}
 		}, "lacks phoneNumber"},
@@ -238,6 +241,9 @@ func TestSeveralSitesRefused(t *testing.T) {
 			_, err := forwardauth.New(cfg)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("New says %v, want %q", err, tt.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "policies: x: allow") {
+				t.Errorf("what a policy inherits is found wrong again: %v", err)
 			}
 			if _, ok := errors.AsType[*vipps.ConfigError](err); err != nil && !ok {
 				t.Errorf("%v is no ConfigError", err)

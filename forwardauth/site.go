@@ -46,41 +46,48 @@ type layout struct {
 
 func newLayout() *layout { return &layout{hosts: map[string]bool{}, names: map[string]bool{}} }
 
-// sites makes one site of each public URL, and one of the place where logins are made.
-func (l *layout) sites(c *Config) ([]*site, []error) {
-	var sites []*site
+// publicSites makes one site of each public URL.
+func (l *layout) publicSites(e *Engine) []error {
 	var errs []error
-	add := func(setting, entry, raw string) {
-		s, reason := l.site(c, raw)
-		switch {
-		case errors.Is(reason, errNotLoopback):
-			errs = append(errs, &vipps.ConfigError{Setting: "environment", Reason: reason.Error()})
-			return
-		case reason != nil:
-			errs = append(errs, &vipps.ConfigError{Setting: setting, Reason: entry + reason.Error()})
-			return
-		}
-		sites = append(sites, s)
+	for i, raw := range e.cfg.PublicURLs {
+		errs = append(errs, l.add(e, "public_url", fmt.Sprintf("entry %d: ", i+1), raw)...)
 	}
-	for i, raw := range c.PublicURLs {
-		add("public_url", fmt.Sprintf("entry %d: ", i+1), raw)
+	return errs
+}
+
+// authSite makes a site of the place where logins are made, unless it is a protected one as well: that of all engines
+// must be known by now.
+func (l *layout) authSite(e *Engine) []error {
+	if e.cfg.AuthURL == "" {
+		return e.cfg.checkDomain(e.list)
 	}
-	if c.AuthURL == "" {
-		return sites, append(errs, c.checkDomain(sites)...)
-	}
-	auth, host, _, err := parsePublicURL(c.AuthURL)
+	auth, host, _, err := parsePublicURL(e.cfg.AuthURL)
 	if err != nil {
-		return sites, append(errs, &vipps.ConfigError{Setting: "auth_url", Reason: err.Error()})
+		return []error{&vipps.ConfigError{Setting: "auth_url", Reason: err.Error()}}
 	}
-	if !l.hosts[host] { // else it is a protected site as well
-		add("auth_url", "", c.AuthURL)
+	var errs []error
+	if !l.hosts[host] {
+		errs = l.add(e, "auth_url", "", e.cfg.AuthURL)
 	}
-	for _, s := range sites {
+	for _, s := range e.list {
 		if auth != s.origin {
 			s.auth = auth
 		}
 	}
-	return sites, append(errs, c.checkDomain(sites)...)
+	return append(errs, e.cfg.checkDomain(e.list)...)
+}
+
+func (l *layout) add(e *Engine, setting, entry, raw string) []error {
+	s, err := l.site(&e.cfg, raw)
+	switch {
+	case errors.Is(err, errNotLoopback):
+		return []error{&vipps.ConfigError{Setting: "environment", Reason: err.Error()}}
+	case err != nil:
+		return []error{&vipps.ConfigError{Setting: setting, Reason: entry + err.Error()}}
+	}
+	s.engine = e
+	e.list = append(e.list, s)
+	return nil
 }
 
 var errNotLoopback = errors.New("`emulator` logs in anybody who asks and is refused unless every public_url is on loopback, such as http://localhost:4190")
@@ -157,6 +164,12 @@ func share(engines []*Engine) []error {
 				origins = append(origins, s.origin)
 			}
 		}
+		for _, e := range members {
+			if at := slices.IndexFunc(e.list, func(s *site) bool { return s.auth != "" && !slices.Contains(origins, s.auth) }); at >= 0 {
+				errs = append(errs, &vipps.ConfigError{Setting: "auth_url", Reason: fmt.Sprintf("%s doesn't share its sessions with %s (cookie_domain)",
+					e.list[at].auth, e.list[at].origin)})
+			}
+		}
 		claims, readable := first.claims, false
 		for _, e := range members {
 			readable = readable || e.readable
@@ -182,12 +195,16 @@ func (e *Engine) differsFrom(other *Engine) string {
 	switch {
 	case a.Client.Issuer() != b.Client.Issuer() || a.Client.ClientID() != b.Client.ClientID():
 		return "client_id and provider"
+	case a.Client.ACRValues() != b.Client.ACRValues():
+		return "acr_values"
 	case !slices.Equal(a.Scopes, b.Scopes):
 		return "scopes"
 	case !slices.EqualFunc(a.Keys, b.Keys, session.Key.Equal):
 		return "cookie_keys"
 	case a.AuthURL != b.AuthURL:
 		return "auth_url"
+	case a.AuthURL != "" && a.Silent != b.Silent:
+		return "silent"
 	case a.SessionTTL != b.SessionTTL:
 		return "session_ttl"
 	case a.SessionIdle != b.SessionIdle:
@@ -217,7 +234,7 @@ func (s *site) seal() error {
 	e := s.engine
 	domain, bound := e.cfg.CookieDomain, s.origin
 	if domain != "" {
-		bound = "domain " + domain // no origin has a blank
+		bound = e.cfg.sharedBy(domain)
 	}
 	s.jar = session.Jar{Name: s.cookie, Secure: s.secure, Domain: domain, MaxChunks: 5}
 	s.hintJar = session.Jar{Name: s.cookie + hintSuffix, Secure: s.secure, Domain: domain, MaxChunks: 1}
@@ -241,6 +258,19 @@ func (s *site) seal() error {
 		*b.box = box
 	}
 	return nil
+}
+
+// sharedBy is what shared sessions are bound to: the domain, and what a session of it is worth, so that another instance
+// which asks for less doesn't share. No origin has a blank.
+func (c *Config) sharedBy(domain string) string {
+	bound := "domain " + domain
+	if acr := c.Client.ACRValues(); acr != "" {
+		bound += " acr " + acr
+	}
+	if c.EmailUnverified == EmailUnverifiedPass {
+		bound += " unverified"
+	}
+	return bound
 }
 
 // at is the address of a place to come back to: a path of this site, or the whole address of one that shares its sessions.

@@ -48,6 +48,9 @@ func (c *Client) Issuer() string { return c.cfg.Issuer }
 // ClientID returns the configured client_id.
 func (c *Client) ClientID() string { return c.cfg.ClientID }
 
+// ACRValues returns the configured authentication context classes.
+func (c *Client) ACRValues() string { return c.cfg.ACRValues }
+
 // Ready returns nil while the last fetch of the provider's metadata and of its
 // keys succeeded, or none was needed yet, and what went wrong otherwise. It
 // does no I/O, so it doesn't find out that the provider is back: Discover does.
