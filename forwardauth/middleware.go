@@ -13,19 +13,22 @@ const refusedBodyTime = 5 * time.Second
 
 // Protect returns a handler that lets requests with a session pass to next, with the person's identity in their
 // headers, and serves our own pages under /_vipps/. It is for Go programs and for the sidecar mode: r.Host must
-// be what the browser asked for. Identity headers that a client sends never reach next, whatever their spelling,
-// and neither do our cookies. Request headers are changed in place.
+// be what the browser asked for, or a trusted proxy must say that in X-Forwarded-Host. Identity headers that a client
+// sends never reach next, whatever their spelling, and neither do our cookies. Request headers are changed in place.
 func (e *Engine) Protect(next http.Handler) http.Handler {
 	return e.ProtectSites(func(string) http.Handler { return next })
 }
 
 // ProtectSites is [Engine.Protect] for sites with an app each: next gives the one of a site by its origin, in the form of
-// [Origin]. A site for which that is nil has our own pages only.
+// [Origin]. A site for which that is nil has our own pages only. An app finds in r.Host the host that was judged.
 func (e *Engine) ProtectSites(next func(origin string) http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Serve returns what the function returns, and this one returns nothing.
 		_ = e.Serve(w, r, e.browserRequest(r), true, func(w http.ResponseWriter, r *http.Request, d Decision) error {
 			if app := next(d.site.origin); app != nil {
+				if e.siteOf(r.Host) != d.site { // by a proxy's X-Forwarded-Host: the app gets the host that was judged
+					r.Host = d.site.host
+				}
 				app.ServeHTTP(w, r)
 				return nil
 			}

@@ -58,6 +58,31 @@ func TestSec_E09_HeadersOfAnotherSite(t *testing.T) {
 	}
 }
 
+// Attack: a proxy that is trusted hands on the X-Forwarded-Host of the client, who is somebody at one site, with the Host
+// of another one: the app, which may tell its sites apart by Host, gets the one that was judged.
+func TestSec_B035_AppGetsTheSiteThatWasJudged(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, besides(func(c *forwardauth.Config) { c.Allow = []string{phonePer} }))
+	b := l.loggedIn(phoneAase)
+	first := l.site.Listener.Addr().String()
+	for _, host := range []string{secondSite, "Second.Localhost:1", "intern.example"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.site.URL+"/x", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		r.Header = http.Header{"X-Forwarded-Host": {first}, "X-Forwarded-Proto": {"http"}, "Cookie": {"vippsauth=" + b.cookie("vippsauth")}}
+		a, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Body.Close()
+		if got := l.last().Host; a.StatusCode != http.StatusOK || got != first {
+			t.Errorf("judged as %s: %d, and the app gets Host %s", first, a.StatusCode, got)
+		}
+	}
+}
+
 // Attack: a login at a site that shares its session, but asks for less certainty of who it is, is used at one that asks
 // for more. What a login is good for must be the same where it counts.
 func TestSharedSessionsRefused(t *testing.T) {
