@@ -87,13 +87,29 @@ func (h *hint) read(payload []byte) error {
 	return r.Done()
 }
 
-// hint reads what the browser remembers. Garbage is nothing remembered.
+// hint reads what the browser remembers. Garbage is nothing remembered. Of several cookies, one of which a neighbour in a
+// shared domain may have planted, the one with the last logout counts.
 func (e *Engine) hint(s *site, header http.Header) hint {
-	var h hint
 	value, found := s.hintJar.Get(header)
-	if found != session.One {
-		return h
+	switch found {
+	case session.One:
+		return s.readHint(value)
+	case session.Conflict:
+		var last hint
+		for i, value := range s.hintJar.Values(header) {
+			if h := s.readHint(value); i == 0 || h.LoggedOutAt.After(last.LoggedOutAt) {
+				last = h
+			}
+		}
+		last.foreign = nil // others in the domain have theirs: they say nothing of our keys
+		return last
+	default:
+		return hint{}
 	}
+}
+
+func (s *site) readHint(value string) hint {
+	var h hint
 	var foreign []string
 	for _, part := range strings.SplitN(value, hintSeparator, maxForeign+2) {
 		payload, err := s.hints.Open(part)

@@ -59,6 +59,38 @@ func (e *Engine) navigate(host, target string, cookies ...string) *httptest.Resp
 	return w
 }
 
+// C-031: a neighbour in the domain plants a second hint. What a logout left is not forgotten for that: the next login
+// still waits for its click.
+func TestSec_C031_LogoutIsRememberedBesidePlantedHint(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(_, _ *Config) {})
+	s, now := e.siteOf("login.club.example"), time.Now()
+	cookie := func(h hint) string {
+		sealed, err := s.hints.Seal(h.append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.hintJar.CookieName() + "=" + sealed
+	}
+	real := cookie(hint{Logout: waitsForClick, LoggedOutAt: now})
+	old := cookie(hint{MissUntil: now.Add(time.Minute)})
+	garbage := strings.Repeat("A", 200)
+	for name, cookies := range map[string][]string{
+		"alone":          {real},
+		"garbage first":  {s.hintJar.CookieName() + "=1" + garbage, real},
+		"garbage last":   {real, s.hintJar.CookieName() + "=1" + garbage},
+		"an older first": {old, real},
+		"an older last":  {real, old},
+	} {
+		if h := e.hint(s, http.Header{"Cookie": {strings.Join(cookies, "; ")}}); h.Logout != waitsForClick || !h.loggedOutSince(now.Add(-time.Second)) {
+			t.Errorf("%s: %+v", name, h)
+		}
+		if w := e.navigate("login.club.example", "/_vipps/login?rd=/", cookies...); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/_vipps/login") {
+			t.Errorf("%s: %d to %s", name, w.Code, w.Header().Get("Location"))
+		}
+	}
+}
+
 // A session of another instance that asks for less doesn't open, although domain, client and keys are the same.
 func TestSharedSessionIsBoundToWhatItIsWorth(t *testing.T) {
 	t.Parallel()
