@@ -53,6 +53,7 @@ func (e *Engine) callback(w http.ResponseWriter, r *http.Request, s *site, o Ori
 		e.unopenableAttempt(w, r, s, suffix)
 		return
 	}
+	a.ReturnTo = s.returnTo(a.ReturnTo) // of a site that may share no more
 	e.finishAttempt(w, r, s, name, &a, state, query)
 }
 

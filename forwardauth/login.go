@@ -3,6 +3,7 @@ package forwardauth
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -23,7 +24,7 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 	rd, now := s.returnToOf(query), e.now()
 	op, why := e.session(s, r.Header, now)
 	if op != nil {
-		if e.allowedSomewhere(op) && !e.renewalDue(op, now) && e.goesRound(w, r, s, rd, now) {
+		if !e.refuses(op, rd) && !e.renewalDue(op, now) && e.goesRound(w, r, s, rd, now) {
 			return
 		}
 		e.loginDone(w, r, s, op, rd, now)
@@ -111,9 +112,14 @@ func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, r
 	e.startLogin(w, r, s, st, h)
 }
 
+// refuses reports whether a person who is logged in may not go on to a page. Who may at another site is for that one to say.
+func (e *Engine) refuses(op *opened, rd string) bool {
+	return strings.HasPrefix(rd, "/") && !e.allowedSomewhere(op)
+}
+
 // loginDone goes on with a live session, renewed where it has an idle limit.
 func (e *Engine) loginDone(w http.ResponseWriter, r *http.Request, s *site, op *opened, rd string, now time.Time) {
-	if !e.allowedSomewhere(op) {
+	if e.refuses(op, rd) {
 		e.forbidPage(w, r, s, op, rd)
 		return
 	}

@@ -3,6 +3,7 @@ package forwardauth
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,38 @@ func (e *Engine) navigate(host, target string, cookies ...string) *httptest.Resp
 	w := httptest.NewRecorder()
 	e.ForwardAuth().ServeHTTP(w, r)
 	return w
+}
+
+// A person who may not pass where the login is made may still pass where they came from: that site judges.
+func TestLoginOfAnotherSiteIsNotJudgedHere(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(first, second *Config) { first.Allow, second.Allow = []string{"the-chair"}, []string{"anyone"} })
+	member := e.sessionOf(t, "a.club.example", "a-member")
+	for rd, want := range map[string]string{
+		"https://b.club.example/x?y": "https://b.club.example/x?y",
+		"/":                          "",
+		"https://evil.example/":      "",
+	} {
+		w := e.navigate("login.club.example", "/_vipps/login?rd="+url.QueryEscape(rd), member)
+		if got := w.Header().Get("Location"); got != want || want == "" && w.Code != http.StatusForbidden {
+			t.Errorf("rd=%s: %d to %q", rd, w.Code, got)
+		}
+	}
+	var hints []string
+	for round := range 5 { // nor does a session that only this host sees go round for ever
+		w := e.navigate("login.club.example", "/_vipps/login?rd=https%3A%2F%2Fb.club.example%2F", append(hints, member)...)
+		if w.Code != http.StatusFound {
+			return
+		}
+		if round == 4 {
+			t.Error("the fifth round goes on")
+		}
+		hints = nil
+		for _, line := range w.Header()["Set-Cookie"] {
+			pair, _, _ := strings.Cut(line, ";")
+			hints = append(hints, pair)
+		}
+	}
 }
 
 // C-031: a neighbour in the domain plants a second hint. What a logout left is not forgotten for that: the next login
