@@ -124,7 +124,7 @@ func TestLoad_YAMLProblems(t *testing.T) {
 		"sites, same for all":    {"sites:\n  https://a.example:\n    listen: mustnotshow", "c.yaml:3: sites: https://a.example: listen: is the same for all; move it to the top of the file; what may differ is " + strings.Join(siteKeys(), ", ")},
 		"sites, unknown":         {"sites:\n  https://a.example:\n    alow: mustnotshow", "c.yaml:3: sites: https://a.example: alow: unknown setting; did you mean allow?"},
 		"sites, bad value":       {"sites:\n  https://a.example:\n    silent: mustnotshow", "c.yaml:3: sites: https://a.example: silent: must be first or off"},
-		"sites, secret file":     {"sites:\n  https://a.example:\n    client_secret_file: /nowhere/at/all", "c.yaml:3: client_secret: cannot read the file that it names: no such file or directory; name a readable file that holds the value alone"},
+		"sites, secret file":     {"sites:\n  https://a.example:\n    client_secret_file: /nowhere/at/all", "c.yaml:3: sites: https://a.example: client_secret: cannot read the file that it names: no such file or directory; name a readable file that holds the value alone"},
 		"policies, same for all": {"policies:\n  board:\n    scopes: mustnotshow", "c.yaml:3: policies: board: scopes: is the same for all; move it to the top of the file; what may differ is " + strings.Join(policyKeys(), ", ")},
 		"store":                  {"store: redis://mustnotshow@h", "c.yaml:1: store: is not supported in this version; use cookie, the default"},
 		"word":                   {"silent: mustnotshow", "c.yaml:1: silent: must be first or off"},

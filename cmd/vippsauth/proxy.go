@@ -58,8 +58,10 @@ const (
 func newSidecar(c *config, log *zap.Logger, away func(http.ResponseWriter, *http.Request, int, error)) http.Handler {
 	s := &sidecar{upstream: c.upstream, schemes: map[string]string{}, away: away}
 	for _, raw := range c.publicURLs {
-		if u, err := url.Parse(raw); err == nil {
-			s.schemes[strings.ToLower(u.Host)] = u.Scheme
+		if origin, err := forwardauth.Origin(raw); err == nil {
+			scheme, host, _ := strings.Cut(origin, "://")
+			s.schemes[host] = scheme // as browsers write it, and as others may:
+			s.schemes[host+map[string]string{"https": ":443", "http": ":80"}[scheme]] = scheme
 		}
 	}
 	return &httputil.ReverseProxy{

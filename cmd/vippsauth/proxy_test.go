@@ -38,7 +38,7 @@ func sidecarTo(t *testing.T, app http.Handler, trusted ...string) *httptest.Serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &config{upstream: u, publicURLs: []string{"https://app.example.com"}}
+	c := &config{upstream: u, publicURLs: []string{"https://App.example.com:443/"}} // not as browsers write it
 	engine, err := forwardauth.New(forwardauth.Config{Client: client, Keys: session.Keys{key}, PublicURLs: c.publicURLs, TrustedProxies: trusted})
 	if err != nil {
 		t.Fatal(err)

@@ -65,6 +65,14 @@ func newReport() *report {
 func (r *report) add(p problem)  { r.problems = append(r.problems, p) }
 func (r *report) warn(p problem) { r.warnings = append(r.warnings, p) }
 
+// addUnder adds the problems of a part of the configuration.
+func (r *report) addUnder(label string, part *report) {
+	for _, p := range part.problems {
+		p.setting = label + ": " + p.setting
+		r.add(p)
+	}
+}
+
 // has reports whether key has a problem already.
 func (r *report) has(key string) bool {
 	return slices.ContainsFunc(r.problems, func(p problem) bool { return p.setting == key })

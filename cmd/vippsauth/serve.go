@@ -147,7 +147,7 @@ func (s *service) build(c *config, issuer string) error {
 	if err != nil {
 		return err
 	}
-	s.clients = slices.Compact(slices.Clone(clients))
+	s.clients = distinct(clients)
 	s.ops.provider = s.providerReady
 	cfg := c.engines(clients, keys)
 	cfg.Logger = s.log

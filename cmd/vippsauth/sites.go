@@ -88,12 +88,14 @@ func (f *configFile) section(s *section, label string, body *yaml.Node, known []
 		case setting != nil && !slices.Contains(known, key):
 			f.add(k.Line, label+": "+key, "is the same for all", "move it to the top of the file; what may differ is "+strings.Join(known, ", "))
 		case setting == nil:
-			f.add(k.Line, label+": "+shown(key), "unknown setting", didYouMean(key, known))
+			f.add(k.Line, strings.TrimSuffix(label+": "+shown(key), ": "), "unknown setting", didYouMean(key, known))
 		case fromFile:
 			if path, ok := f.scalar(setting, v); ok {
-				if c, ok := readValueFile(f.at(k.Line), path, setting, f.rep); ok {
+				sub := newReport()
+				if c, ok := readValueFile(f.at(k.Line), path, setting, sub); ok {
 					s.values[key] = c
 				}
+				f.rep.addUnder(label, sub)
 			}
 		default:
 			if items, ok := f.items(setting, v); ok {
@@ -106,7 +108,7 @@ func (f *configFile) section(s *section, label string, body *yaml.Node, known []
 // shownName is a name of the file as it may be printed.
 func shownName(name string) string {
 	const limit = 80
-	if len(name) > limit || hasControl(name) {
+	if len(name) > limit || hasControl(name) || strings.Contains(name, "@") { // somebody's password, it may be
 		return "…"
 	}
 	return name
@@ -164,10 +166,7 @@ func (c *config) addPolicies(sections []section, rep *report) {
 func applyIn(label string, c *config, s *setting, v candidate, rep *report) {
 	sub := newReport()
 	apply(c, s, v, sub)
-	for _, p := range sub.problems {
-		p.setting = label + ": " + p.setting
-		rep.add(p)
-	}
+	rep.addUnder(label, sub)
 }
 
 // all are the configurations that sites have: the one for every public_url that isn't listed under sites, and theirs.
@@ -200,6 +199,17 @@ func (c *config) clients(issuer string) ([]*vipps.Client, error) {
 	return clients, nil
 }
 
+// distinct are the clients without those that several sites have in common.
+func distinct(clients []*vipps.Client) []*vipps.Client {
+	var once []*vipps.Client
+	for _, client := range clients {
+		if !slices.Contains(once, client) {
+			once = append(once, client)
+		}
+	}
+	return once
+}
+
 // named says of an error which site it is about.
 func (c *config) named(err error) error {
 	if c.differs == nil {
@@ -210,6 +220,40 @@ func (c *config) named(err error) error {
 		errs = append(errs, &vipps.ConfigError{Setting: sitesKey, Reason: fmt.Sprintf("%s: %v", shownName(c.publicURLs[0]), e)})
 	}
 	return errors.Join(errs...)
+}
+
+// lacks reports whether a setting is missing at the top, and at one of the sites too.
+func (c *config) lacks(key string, rep *report) bool {
+	return !rep.isSet(key) && slices.ContainsFunc(c.all(), func(sc *config) bool { _, own := sc.differs[key]; return !own })
+}
+
+// ofFirstSite says of what the engine finds wrong with the first configuration that it is the first site's, where it is.
+func (c *config) ofFirstSite(err error) error {
+	first := c.all()[0]
+	var errs []error
+	for _, e := range flatten(err) {
+		if ce, ok := errors.AsType[*vipps.ConfigError](e); ok && first.differs != nil {
+			if _, own := first.differs[ce.Setting]; own || ce.Setting == "public_url" {
+				e = first.named(e)
+			}
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+// pointToSites gives problems that name a site the line where its section begins.
+func (c *config) pointToSites(rep *report) {
+	for i := range rep.problems {
+		p := &rep.problems[i]
+		for _, sc := range c.sites {
+			name := shownName(sc.publicURLs[0])
+			if origin, err := forwardauth.Origin(name); p.setting == sitesKey && (strings.HasPrefix(p.what, name+": ") || err == nil && strings.HasPrefix(p.what, origin+": ")) {
+				p.source = sc.source
+				break
+			}
+		}
+	}
 }
 
 // engines is the configuration of the engine, with all sites.
@@ -238,6 +282,11 @@ func (c *config) checkSites(rep *report) {
 		maps.Copy(sub.sources, rep.sources)
 		for key, v := range sc.differs {
 			sub.sources[key] = v.source
+		}
+		if _, own := sc.differs["client_secret"]; !own && rep.isSet("client_secret") && c.environment != envEmulator {
+			if id, differs := sc.differs["client_id"]; differs {
+				rep.add(problem{id.source, sitesKey + ": " + shownName(sc.publicURLs[0]) + ": client_secret", "is missing beside client_id", "give the secret that belongs to it, as client_secret or client_secret_file"})
+			}
 		}
 		sc.checkWho(sub)
 		sc.checkScopes(sub)

@@ -35,7 +35,8 @@ func (c *config) validate(rep *report) {
 		clients = slices.Repeat([]*vipps.Client{standIn}, len(c.all()))
 	}
 	engine, err := forwardauth.New(c.engines(clients, keys))
-	rep.addErrors(err)
+	rep.addErrors(c.ofFirstSite(err))
+	c.pointToSites(rep)
 	c.checkScopes(rep)
 	c.checkHeaders(rep)
 	c.checkSites(rep)
@@ -64,7 +65,7 @@ func (c *config) checkProvider(rep *report) {
 		from = "take it from where the client is registered with the provider, and "
 	}
 	for _, key := range []string{"client_id", "client_secret"} {
-		if !rep.isSet(key) {
+		if c.lacks(key, rep) {
 			rep.add(problem{notSet, key, "is required", from + howToSet(key)})
 		}
 	}
@@ -132,7 +133,7 @@ func (c *config) writesLatin1() bool {
 // checkWho looks at who may pass.
 func (c *config) checkWho(rep *report) {
 	switch {
-	case rep.isSet("allow"):
+	case !c.lacks("allow", rep):
 	case c.environment == envProduction:
 		rep.add(problem{notSet, "allow", "is required in production: who may pass once logged in", "list phone numbers and subs, or @file of them, or say anyone; " + howToSet("allow")})
 	default:
