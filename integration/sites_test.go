@@ -210,6 +210,14 @@ func (f *family) logoutHere(t *testing.T, aase, per *browser) {
 	if a := per.send(http.MethodGet, f.a+"/", fetching(), nil); a.StatusCode != http.StatusOK {
 		t.Errorf("the other person after the logout: %d", a.StatusCode)
 	}
+	// Attack: links that choose how the next visit to a login is meant, or that an app redirects to by itself.
+	for _, query := range []string{"", "?mode=login", "?mode=page", "?mode=anonymous", "?auto=1", "?mode=login&auto=1&rd=" + url.QueryEscape(f.b+"/")} {
+		for _, origin := range []string{f.a, f.b, f.login} {
+			if a := aase.open(origin + "/_vipps/login" + query); len(aase.asked()) > 0 || !strings.Contains(a.text, "Someone logged out in this browser") {
+				t.Errorf("a link to %s/_vipps/login%s passes the wait for a click: %d at %v", origin, query, a.StatusCode, aase.trail)
+			}
+		}
+	}
 	waits := aase.open(f.a + "/after")
 	if !strings.Contains(waits.text, "Someone logged out in this browser") || waits.Request.URL.Host != strings.TrimPrefix(f.login, "http://") {
 		t.Fatalf("the next visit: %d at %v", waits.StatusCode, aase.trail)
