@@ -64,7 +64,11 @@ func fromFastCGI(q *fcgi.Request) Original {
 		if p.Name == variablePolicy {
 			o.Policy = cmp.Or(policy, noPolicy)
 		}
-		if name, ok := strings.CutPrefix(p.Name, "HTTP_"); ok && name != "HOST" {
+		name, ok := strings.CutPrefix(p.Name, "HTTP_")
+		if p.Name == "CONTENT_TYPE" { // has no prefix (RFC 3875, section 4.1.3), and tells gRPC from others
+			name, ok = p.Name, true
+		}
+		if ok && name != "HOST" {
 			name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 			o.Header[name] = append(o.Header[name], p.Value)
 		}

@@ -85,7 +85,7 @@ func TestApache(t *testing.T) {
 	f.serveApache()
 	startApache(t, f, "")
 	t.Run("refusals", func(t *testing.T) { apacheRefusals(t, f) })
-	conforms(t, f, differs{name: "Apache"})
+	conforms(t, f, differs{name: "Apache", fillsBodies: true})
 }
 
 // apacheRefusals: Apache passes our answers on with their headers, in a form that it does no harm to.

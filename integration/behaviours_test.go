@@ -16,6 +16,7 @@ import (
 // differs says where a front end may differ from the others.
 type differs struct {
 	name         string // in the table; empty: the test's name
+	fillsBodies  bool   // a refusal without a body gets one of the front end's own
 	keepsCookies bool   // the app gets our cookies too: the front end can't take them out
 	bare         bool   // it has no page of its own for when the service is away
 	inProcess    bool   // there is no service beside the front end that could be away: the provider is what can be
@@ -33,7 +34,7 @@ func behaviours(d differs) []behaviour {
 		{"silent miss, then the full login; deep link with its query", firstLogin},
 		{"silent hit", silentHit},
 		{"scripts and APIs get 401", scriptsGet401},
-		{"gRPC, prefetches, images and the like get 401", programsGet401},
+		{"gRPC, prefetches, images and the like get 401", func(t *testing.T, f *front) { programsGet401(t, f, d) }},
 		{"forms", forms},
 		{"Sec_C010_spoofed identity headers", spoofedIdentity},
 		{"Sec_V1_identity headers taken out by Connection", spoofedConnection},
