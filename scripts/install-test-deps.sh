@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the programs that the integration tests start themselves, nginx, haproxy, apache2, php-cgi and chromium, a C
+# Installs the programs that the integration tests start themselves, nginx, haproxy, apache2, PHP and chromium, a C
 # compiler for the race detector, and what the tests to come need: redis-server. Debian and its relatives only, as root or
 # with sudo. What is there already is left alone, and with nothing missing the script asks nobody for anything.
 #
@@ -13,6 +13,7 @@ needs="nginx nginx the_nginx_example
 haproxy haproxy the_HAProxy_example
 apache2 apache2 the_Apache_example
 php-cgi php-cgi PHP_applications_inside_Apache_and_behind_Caddy
+php php-cli the_application_of_the_examples
 redis-server redis-server the_tests_of_session_stores,_which_are_to_come
 chromium chromium the_pages_in_a_real_browser
 gcc gcc the_race_detector"
@@ -30,7 +31,7 @@ while read -r program package purpose; do
 done <<<"$needs"
 
 if [ "${#packages[@]}" -eq 0 ]; then
-	echo "test programs: nginx, haproxy, apache2, php-cgi, redis-server, chromium and gcc are all here"
+	echo "test programs: nginx, haproxy, apache2, php, redis-server, chromium and gcc are all here"
 	exit 0
 fi
 

@@ -122,7 +122,24 @@ func (s *summary) finish(p *pkg, e event) {
 		word := map[string]string{"pass": "ok  ", "fail": "FAIL"}[e.Action]
 		fmt.Fprintf(s.w, "%s  %s %.1fs: %s\n", word, name, e.Elapsed, counts(p.passed, p.failed, p.skipped))
 	}
+	if e.Action == "pass" {
+		fmt.Fprint(s.w, said(p.output.String()))
+	}
 }
+
+// said is what a package prints itself when its tests are done, in TestMain: a table of results, say. What go test says of
+// every package is left out.
+func said(output string) string {
+	var own strings.Builder
+	for line := range strings.Lines(output) {
+		if !goTestsOwn.MatchString(line) {
+			own.WriteString("      " + line)
+		}
+	}
+	return own.String()
+}
+
+var goTestsOwn = regexp.MustCompile(`^(PASS|FAIL|ok\s|\?\s|coverage: |-test\.shuffle |exit status |testing: warning: |\s*$)`)
 
 func (s *summary) count(p *pkg, name, tn, pkgResult string) {
 	t := p.tests[tn]

@@ -44,6 +44,10 @@ func TestRun(t *testing.T) {
 		says   []string
 	}{
 		"good":              {good, nil, 0, "3 passed, 0 failed, 0 skipped", []string{"ok    example.test/m"}},
+		"a table at the end": {
+			good + `func TestMain(m *testing.M) { m.Run(); println("proxy x behaviour:\n  all yes") }`, nil, 0, "3 passed, 0 failed, 0 skipped",
+			[]string{"3 passed, 0 failed, 0 skipped\n      proxy x behaviour:\n        all yes\n"},
+		},
 		"skip":              {good + skipping, nil, 0, "3 passed, 0 failed, 1 skipped", []string{"example.test/m.TestNginx: nginx is not installed"}},
 		"skip, strict":      {good + skipping, []string{"-strict"}, 1, "3 passed, 0 failed, 1 skipped", []string{"PROBLEM: tests were skipped"}},
 		"must":              {good, []string{"-strict", "-must", "tables=TestTable"}, 0, "3 passed, 0 failed, 0 skipped", []string{"Ran with tables: 2\n  example.test/m.TestTable/one"}},
