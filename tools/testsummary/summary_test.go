@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 		last   string
 		says   []string
 	}{
-		"good":              {good, nil, 0, "3 passed, 0 failed, 0 skipped", []string{"ok    example.test/m"}},
+		"good": {good, nil, 0, "3 passed, 0 failed, 0 skipped", []string{"ok    example.test/m"}},
 		"a table at the end": {
 			good + `func TestMain(m *testing.M) { m.Run(); println("proxy x behaviour:\n  all yes") }`, nil, 0, "3 passed, 0 failed, 0 skipped",
 			[]string{"3 passed, 0 failed, 0 skipped\n      proxy x behaviour:\n        all yes\n"},
