@@ -105,15 +105,15 @@ func TestSec_C031_LogoutIsRememberedBesidePlantedHint(t *testing.T) {
 		}
 		return s.hintJar.CookieName() + "=" + sealed
 	}
-	real := cookie(hint{Logout: waitsForClick, LoggedOutAt: now})
+	own := cookie(hint{Logout: waitsForClick, LoggedOutAt: now})
 	old := cookie(hint{MissUntil: now.Add(time.Minute)})
 	garbage := strings.Repeat("A", 200)
 	for name, cookies := range map[string][]string{
-		"alone":          {real},
-		"garbage first":  {s.hintJar.CookieName() + "=1" + garbage, real},
-		"garbage last":   {real, s.hintJar.CookieName() + "=1" + garbage},
-		"an older first": {old, real},
-		"an older last":  {real, old},
+		"alone":          {own},
+		"garbage first":  {s.hintJar.CookieName() + "=1" + garbage, own},
+		"garbage last":   {own, s.hintJar.CookieName() + "=1" + garbage},
+		"an older first": {old, own},
+		"an older last":  {own, old},
 	} {
 		if h := e.hint(s, http.Header{"Cookie": {strings.Join(cookies, "; ")}}); h.Logout != waitsForClick || !h.loggedOutSince(now.Add(-time.Second)) {
 			t.Errorf("%s: %+v", name, h)

@@ -1,7 +1,7 @@
 package integration_test
 
 import (
-	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +38,7 @@ func traefikLabels(t *testing.T) traefikConfig {
 				leaf = n
 			case "port": // loadbalancer.server.port
 				steps = append(steps[:len(steps)-2], "servers")
-				leaf = []map[string]string{{"url": fmt.Sprintf("http://%s:%s", name, value)}}
+				leaf = []map[string]string{{"url": "http://" + net.JoinHostPort(name, value)}}
 			}
 			plant(t, tree, steps, leaf)
 		}
