@@ -153,16 +153,41 @@ func (e *Engine) keptClaims() []string {
 	return names
 }
 
-// RedirectURIs are the URIs to register with the provider: one for each site that logs people in by itself, those of
-// Config.Sites included.
-func (e *Engine) RedirectURIs() []string {
-	var uris []string
+// Registration is what has to be registered with the provider for one client.
+type Registration struct {
+	// Client is the client.
+	Client *vipps.Client
+	// RedirectURIs are where its logins come back to.
+	RedirectURIs []string
+}
+
+// Registrations are the redirect URIs to register with the provider, by client: one for each site that logs people in by
+// itself, those of Config.Sites included.
+func (e *Engine) Registrations() []Registration {
+	var all []Registration
 	for _, other := range e.all {
 		for _, s := range other.list {
-			if s.auth == "" {
-				uris = append(uris, s.redirectURI)
+			if s.auth != "" {
+				continue
 			}
+			same := func(r Registration) bool {
+				return r.Client.ClientID() == other.client.ClientID() && r.Client.Issuer() == other.client.Issuer()
+			}
+			at := slices.IndexFunc(all, same)
+			if at < 0 {
+				at, all = len(all), append(all, Registration{Client: other.client})
+			}
+			all[at].RedirectURIs = append(all[at].RedirectURIs, s.redirectURI)
 		}
+	}
+	return all
+}
+
+// RedirectURIs are those of all clients, see [Engine.Registrations].
+func (e *Engine) RedirectURIs() []string {
+	var uris []string
+	for _, r := range e.Registrations() {
+		uris = append(uris, r.RedirectURIs...)
 	}
 	return uris
 }

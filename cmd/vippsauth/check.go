@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
 )
 
 func (p *program) checkCommand() *cobra.Command {
@@ -28,10 +30,15 @@ uses no network, and creates nothing. Exit code 1 when something is wrong.`,
 			return errReported
 		}
 		fmt.Fprintln(p.stdout, "The settings are good.")
-		c.printRegistration(p.stdout, rep.redirectURIs)
+		c.printRegistration(p.stdout, rep.registrations)
 		for _, s := range settingsTable() {
 			if rep.isSet(s.key) {
 				fmt.Fprintf(p.stdout, "%-18s from %s\n", s.key, rep.source(s.key))
+			}
+		}
+		for _, key := range []string{policiesKey, sitesKey} {
+			if rep.isSet(key) {
+				fmt.Fprintf(p.stdout, "%-18s from %s\n", key, rep.source(key))
 			}
 		}
 		return nil
@@ -52,17 +59,22 @@ func (c *config) providerName() string {
 }
 
 // registration returns what has to be registered with the provider, as lines.
-func (c *config) registration(uris []string) []string {
+func (c *config) registration(all []forwardauth.Registration) []string {
 	if c.environment == envEmulator {
 		return []string{"Logins go to the emulator: nothing to register."}
 	}
 	lines := []string{"Redirect URIs to register with " + c.providerName() + ":"}
-	for _, u := range uris {
-		lines = append(lines, "  "+u)
+	for _, r := range all {
+		if len(all) > 1 {
+			lines = append(lines, "  for the client "+r.Client.ClientID()+":")
+		}
+		for _, u := range r.RedirectURIs {
+			lines = append(lines, "  "+u)
+		}
 	}
 	return lines
 }
 
-func (c *config) printRegistration(w io.Writer, uris []string) {
-	fmt.Fprintln(w, strings.Join(c.registration(uris), "\n"))
+func (c *config) printRegistration(w io.Writer, all []forwardauth.Registration) {
+	fmt.Fprintln(w, strings.Join(c.registration(all), "\n"))
 }

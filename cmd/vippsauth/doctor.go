@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vippsauth/vippsauth/internal/doctor"
-	"github.com/vippsauth/vippsauth/vipps"
 )
 
 // doctorCookieEnv holds the Cookie header of a session for doctor. It is no setting.
@@ -135,11 +134,21 @@ func (p *program) examineProvider(ctx context.Context, c *config, rep *report, a
 		rep.print(p.stderr)
 		return errReported
 	}
-	client, err := vipps.New(c.vippsConfig(c.expectedIssuer()))
-	if err != nil {
-		return &failure{err}
+	var found *doctor.Report
+	for _, r := range rep.registrations {
+		one := doctor.Provider{Client: r.Client, Name: c.providerName(), RedirectURIs: r.RedirectURIs}.Examine(ctx)
+		if len(rep.registrations) > 1 {
+			for i := range one.Findings {
+				one.Findings[i].What = "client " + r.Client.ClientID() + ": " + one.Findings[i].What
+			}
+		}
+		if found == nil {
+			found = one
+			continue
+		}
+		found.Findings = append(found.Findings, one.Findings...)
+		found.Requests += one.Requests
 	}
-	found := doctor.Provider{Client: client, Name: c.providerName(), RedirectURIs: rep.redirectURIs}.Examine(ctx)
 	return p.printReport(found, asJSON)
 }
 

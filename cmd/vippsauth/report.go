@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -54,8 +55,8 @@ type report struct {
 	sources  map[string]string   // setting → where its value comes from
 	values   map[string][]string // setting → what was given, for the log; nothing of secrets
 
-	incomplete   bool     // the configuration file couldn't be read, so that nobody knows what is set
-	redirectURIs []string // to register with the provider, when nothing is wrong
+	incomplete    bool                       // the configuration file couldn't be read, so that nobody knows what is set
+	registrations []forwardauth.Registration // what to register with the provider, when nothing is wrong
 }
 
 func newReport() *report {

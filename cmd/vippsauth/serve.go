@@ -74,7 +74,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	}
 	logEffective(logger, rep.values)
 	s := &service{log: logger, ops: newOps(), proxies: c.isSidecar()}
-	emu, closeAll, err := s.listen(ctx, c, rep.redirectURIs)
+	emu, closeAll, err := s.listen(ctx, c, rep.registrations)
 	defer closeAll()
 	if err != nil {
 		return err
@@ -88,12 +88,14 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 		return err
 	}
 	s.handler = s.mainHandler(c)
-	c.printRegistration(p.stdout, rep.redirectURIs)
-	for _, u := range rep.redirectURIs {
+	c.printRegistration(p.stdout, rep.registrations)
+	for _, r := range rep.registrations {
 		if c.environment == envEmulator {
 			break
 		}
-		logger.Info("redirect URI to register", zap.String("redirect_uri", u), zap.String("provider", c.providerName()))
+		for _, u := range r.RedirectURIs {
+			logger.Info("redirect URI to register", zap.String("redirect_uri", u), zap.String("provider", c.providerName()), zap.String("client_id", r.Client.ClientID()))
+		}
 	}
 	logger.Info("listening", zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()), zap.String("fcgi_listen", c.fcgiListen))
 	return s.run(ctx)
@@ -101,7 +103,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 
 // listen opens every listener, and starts the emulator of environment emulator. Its error holds one for each address that
 // can't be had. closeAll closes what is open, in any case.
-func (s *service) listen(ctx context.Context, c *config, redirectURIs []string) (emu *emulator.Server, closeAll func(), err error) {
+func (s *service) listen(ctx context.Context, c *config, known []forwardauth.Registration) (emu *emulator.Server, closeAll func(), err error) {
 	var open []io.Closer
 	closeAll = func() {
 		for _, o := range open {
@@ -125,7 +127,7 @@ func (s *service) listen(ctx context.Context, c *config, redirectURIs []string) 
 	s.opsLn, s.authz = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen)
 	s.grpc, s.fcgi = on("grpc_listen", c.grpcListen), on("fcgi_listen", c.fcgiListen)
 	if c.environment == envEmulator {
-		if emu, err = c.startEmulator(redirectURIs); err != nil { //nolint:contextcheck // it runs until Close
+		if emu, err = c.startEmulator(known); err != nil { //nolint:contextcheck // it runs until Close
 			errs = append(errs, listenError("emulator_listen", c.emulatorListen, err))
 		} else {
 			open = append(open, emu)
@@ -156,20 +158,22 @@ func (s *service) build(c *config, issuer string) error {
 	return err
 }
 
-// startEmulator starts the emulator of environment emulator, with our client known to it.
-func (c *config) startEmulator(redirectURIs []string) (*emulator.Server, error) {
+// startEmulator starts the emulator of environment emulator, with our clients known to it.
+func (c *config) startEmulator(known []forwardauth.Registration) (*emulator.Server, error) {
 	var clients []emulator.Client
-	for _, sc := range c.all() {
-		id, secret := sc.credentials()
-		if slices.ContainsFunc(clients, func(known emulator.Client) bool { return known.ID == id }) {
-			continue
+	for _, r := range known {
+		at := slices.IndexFunc(c.all(), func(sc *config) bool { id, _ := sc.credentials(); return id == r.Client.ClientID() })
+		if at < 0 {
+			continue // they are made of the same settings
 		}
+		sc := c.all()[at]
+		id, secret := sc.credentials()
 		method := emulator.AuthBasic
 		if sc.clientAuth == vipps.ClientAuthPost {
 			method = emulator.AuthPost
 		}
 		clients = append(clients, emulator.Client{
-			ID: id, Secret: secret.Reveal(), Name: sc.displayName(), RedirectURIs: redirectURIs, AuthMethod: method, Advanced: sc.acrValues != "",
+			ID: id, Secret: secret.Reveal(), Name: sc.displayName(), RedirectURIs: r.RedirectURIs, AuthMethod: method, Advanced: sc.acrValues != "",
 		})
 	}
 	return emulator.Start(c.emulatorListen, emulator.Config{Clients: clients})

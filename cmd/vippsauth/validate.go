@@ -41,7 +41,7 @@ func (c *config) validate(rep *report) {
 	c.checkHeaders(rep)
 	c.checkSites(rep)
 	if err == nil {
-		rep.redirectURIs = engine.RedirectURIs()
+		rep.registrations = engine.Registrations()
 	}
 }
 
