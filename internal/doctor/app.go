@@ -50,7 +50,8 @@ func (v *visit) sessionGets(w *answer) {
 		v.problem("session", "the session is live at "+pathMe+", and yet the page isn't shown: "+w.says(), "logins go round: the cookie doesn't get to where the page is judged",
 			"let the proxy pass Cookie on in what it asks vippsauth")
 	case w.status >= 500:
-		v.problem("session", "with a session the page is "+w.says(), "people who are logged in see an error", "look at the proxy's log, and whether the application runs")
+		v.problem("session", "with a session the page is "+w.says(), "people who are logged in see an error",
+			"look at the proxy's log, whether the application runs, and whether the proxy reads X-Vipps-Auth of vippsauth's answer")
 	case w.status >= 400:
 		v.note("session", "the session works, and the application answers "+w.says(), "")
 	default:

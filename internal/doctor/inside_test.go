@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -130,5 +131,26 @@ func TestClean(t *testing.T) {
 	(&Report{About: "https://app.example.com/", Findings: []Finding{{Problem, "callback", "it is\naway", "nobody\x1b can log in", "bring it back"}}}).Print(&text)
 	if want := "problem  callback          It is away. Nobody  can log in. Cure: Bring it back.\n\nhttps://app.example.com/: 1 problem, 0 warnings, 0 requests\n"; text.String() != want {
 		t.Errorf("%q", text.String())
+	}
+}
+
+// A certificate that is made for a few hours is no old one.
+func TestCertificateEnds(t *testing.T) {
+	t.Parallel()
+	begins := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for life, want := range map[time.Duration]time.Duration{
+		365 * 24 * time.Hour: 14 * 24 * time.Hour,
+		90 * 24 * time.Hour:  14 * 24 * time.Hour,
+		6 * 24 * time.Hour:   24 * time.Hour,
+		12 * time.Hour:       2 * time.Hour,
+	} {
+		if got := certificateEnds(&x509.Certificate{NotBefore: begins, NotAfter: begins.Add(life)}); got != want {
+			t.Errorf("one for %s should be renewed %s before its end, want %s", life, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{11*time.Hour + 59*time.Minute: "11 hours", 49 * time.Hour: "2 days", 89*24*time.Hour + time.Hour: "89 days"} {
+		if got := span(d); got != want {
+			t.Errorf("%s is %q", d, got)
+		}
 	}
 }

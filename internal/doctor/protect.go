@@ -53,7 +53,7 @@ func (v *visit) navigation(ctx context.Context) {
 	v.nav = w
 	to := w.location()
 	if to == nil || !strings.HasSuffix(to.Path, pathLogin) {
-		v.notSent(w)
+		v.notSent(ctx, w)
 		return
 	}
 	before := len(v.list)
@@ -112,7 +112,7 @@ func pathFault(got, want string) (fault, cure string) {
 }
 
 // notSent says why a browser isn't sent to the login.
-func (v *visit) notSent(w *answer) {
+func (v *visit) notSent(ctx context.Context, w *answer) {
 	const nobodyGetsIn = "nobody can log in"
 	switch said := w.refusal().Error; {
 	case w.opens():
@@ -134,12 +134,25 @@ func (v *visit) notSent(w *answer) {
 		v.problem("navigation", "the proxy shows its own "+w.says(), "people see an error in place of the login",
 			"send 401 and 403 to vippsauth's challenge: error_page 401 403 = @vipps in nginx; if it is a 403, look at trusted_proxies too")
 	case w.status >= 500:
-		v.problem("navigation", "the proxy gets no answer from vippsauth that it can use: "+w.says(), "nobody gets to the site", "see that vippsauth runs and where it listens, and look at the proxy's error log")
+		v.unjudged(ctx, w)
 	case w.location() != nil:
 		v.problem("navigation", "a browser is sent elsewhere: "+w.says(), "that is not vippsauth's login", "give --url the address that browsers end at, or see what redirects before vippsauth is asked")
 	default:
 		v.problem("navigation", "the page is answered with "+w.says(), "it should lead to the login", "give --url a page that needs a login")
 	}
+}
+
+// unjudged says why the page is an error of the proxy's: vippsauth is away, or it answers and the proxy makes nothing of that.
+func (v *visit) unjudged(ctx context.Context, w *answer) {
+	const why = "nobody gets to the site"
+	me, err := v.send(ctx, ask{path: pathMe, header: script()})
+	if err != nil || me.refusal().Error != "login_required" {
+		v.problem("navigation", "the proxy gets no answer from vippsauth that it can use: "+w.says(), why, "see that vippsauth runs and where it listens, and look at the proxy's error log")
+		return
+	}
+	v.problem("navigation", "vippsauth runs, and the proxy gets no answer about this page that it can use: "+w.says(), why,
+		"let the proxy ask vippsauth about every page (auth_request in nginx, for the whole server), at vippsauth's address, and read X-Vipps-Auth of its answer; "+
+			"where the page is public, see that the application runs; the proxy's error log says which it is")
 }
 
 // script asks for the page as a script of the site does: it must be told, and not be redirected.

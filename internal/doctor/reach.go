@@ -14,8 +14,19 @@ import (
 	"time"
 )
 
-// certificateEnds is how long before its end a certificate should have been renewed.
-const certificateEnds = 14 * 24 * time.Hour
+// certificateEnds is how long before its end a certificate should have been renewed, at the latest: two weeks, or a sixth of its
+// life where it is made for a few days or hours. What renews by itself does so with a third left.
+func certificateEnds(c *x509.Certificate) time.Duration {
+	return min(14*24*time.Hour, c.NotAfter.Sub(c.NotBefore)/6)
+}
+
+// span is a time in words.
+func span(d time.Duration) string {
+	if d < 48*time.Hour {
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
 
 // reach connects to the site: name, address, TLS and certificate. Without it nothing else can be asked.
 func (v *visit) reach(ctx context.Context) bool {
@@ -37,12 +48,12 @@ func (v *visit) reach(ctx context.Context) bool {
 	}
 	v.cert = secured.ConnectionState().PeerCertificates[0]
 	left := v.cert.NotAfter.Sub(v.site.Now())
-	if left < certificateEnds {
-		v.warn("tls", fmt.Sprintf("the certificate ends in %d days, on %s", int(left.Hours()/24), v.cert.NotAfter.UTC().Format(time.DateOnly)),
+	if left < certificateEnds(v.cert) {
+		v.warn("tls", "the certificate ends in "+span(left)+", on "+v.cert.NotAfter.UTC().Format(time.DateOnly),
 			"after that no browser opens the site", "renew it, and see why it isn't renewed by itself")
 		return true
 	}
-	v.ok("tls", fmt.Sprintf("the site answers, and its certificate is good for %d days", int(left.Hours()/24)))
+	v.ok("tls", "the site answers, and its certificate is good for "+span(left))
 	return true
 }
 
