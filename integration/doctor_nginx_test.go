@@ -22,8 +22,12 @@ func breakages(cache string) []breakage {
 	const (
 		challenge = "rewrite ^ /_vipps/authz/challenge? break;"
 		pages     = "location ^~ /_vipps/ {\n"
-		app       = "location / {\n"
+		app       = "location / { "
+		asked     = "auth_request /_vipps_auth_request;"
+		judged    = "proxy_pass http://$vipps_application;" // which is nowhere unless vippsauth has let the request pass
 		original  = "X-Original-URL $vipps_scheme://$vipps_host$request_uri"
+		openly    = "{ auth_request off; proxy_pass http://application; }\n"
+		redirect  = "location @login { return 302 $vipps_scheme://$vipps_host/_vipps/login?rd=$request_uri; }\n"
 	)
 	return []breakage{
 		{
@@ -37,7 +41,7 @@ func breakages(cache string) []breakage {
 		{
 			name: "authz closed in one spelling", broken: []string{
 				"location ^~ /_vipps/authz { return 404; }", "if ($request_uri ~ ^/_vipps/authz) { return 404; }",
-				pages + "\t\tproxy_pass http://vippsauth;", pages + "\t\tproxy_pass http://vippsauth/_vipps/;", // which sends on what it has decoded
+				"proxy_pass http://vippsauth;\n\t\tproxy_connect_timeout 2s;\n\t\tproxy_set_header", "proxy_pass http://vippsauth/_vipps/;\n\t\tproxy_set_header", // which sends on what it has decoded
 			},
 			level: "problem", check: "authz-paths", words: []string{"%61uthz"},
 		},
@@ -50,7 +54,7 @@ func breakages(cache string) []breakage {
 			level: "problem", check: "navigation", words: []string{"$request_uri"},
 		},
 		{
-			name: "the query lost", broken: []string{"rewrite ^ /_vipps/authz/challenge? break;", "set $page $uri; " + challenge, original, "X-Original-URL $vipps_scheme://$vipps_host$page"},
+			name: "the query lost", broken: []string{challenge, "set $page $uri; " + challenge, original, "X-Original-URL $vipps_scheme://$vipps_host$page"},
 			level: "problem", check: "navigation", words: []string{"query"},
 		},
 		{
@@ -66,27 +70,43 @@ func breakages(cache string) []breakage {
 			level: "problem", check: "navigation", words: []string{"401", "error_page"},
 		},
 		{
-			name: "no auth_request", broken: []string{"auth_request /_vipps_auth_request;", ""},
+			name: "no auth_request", broken: []string{asked, "", judged, "proxy_pass http://application;"},
 			level: "problem", check: "navigation", words: []string{"without a login"},
 		},
 		{
-			name: "service elsewhere", broken: []string{"proxy_pass http://vippsauth/_vipps/authz/auth-request", "proxy_pass http://127.0.0.1:1/_vipps/authz/auth-request"},
-			level: "problem", check: "navigation", words: []string{"no answer from vippsauth"},
+			name: "no auth_request, where nothing passes without an answer", broken: []string{asked, ""},
+			level: "problem", check: "navigation", words: []string{"vippsauth runs", "503", "auth_request"},
 		},
 		{
-			name: "another policy", broken: []string{"rewrite ^ /_vipps/authz/challenge? break;", "rewrite ^ /_vipps/authz/challenge/staff? break;"},
+			name: "auth_request turned off for the page", broken: []string{app, "location /boats " + openly + app},
+			level: "problem", check: "navigation", words: []string{"without a login"},
+		},
+		{
+			name: "auth_request turned off for the page, where nothing passes without an answer", broken: []string{app, app + "auth_request off; "},
+			level: "problem", check: "navigation", words: []string{"vippsauth runs", "503", "auth_request"},
+		},
+		{
+			name: "service elsewhere", broken: []string{"proxy_pass http://vippsauth/_vipps/authz/auth-request", "proxy_pass http://127.0.0.1:1/_vipps/authz/auth-request"},
+			level: "problem", check: "navigation", words: []string{"vippsauth runs", "503", "at vippsauth's address"},
+		},
+		{
+			name: "service nowhere", broken: []string{"upstream vippsauth   {", "upstream vippsauth { server 127.0.0.1:1; }\nupstream unused {"},
+			level: "problem", check: "navigation", words: []string{"no answer from vippsauth", "where it listens"},
+		},
+		{
+			name: "another policy", broken: []string{challenge, "rewrite ^ /_vipps/authz/challenge/staff? break;"},
 			level: "problem", check: "navigation", words: []string{"policy"},
 		},
 		{
-			name: "headers of browsers left out", broken: []string{"rewrite ^ /_vipps/authz/challenge? break;", "proxy_pass_request_headers off; " + challenge},
+			name: "headers of browsers left out", broken: []string{challenge, "proxy_pass_request_headers off; " + challenge},
 			level: "problem", check: "navigation", words: []string{"Sec-Fetch"},
 		},
 		{
-			name: "401 turned into a redirect", broken: []string{"error_page 401 403 = @vipps;", "error_page 401 = @login;", app, "location @login { return 302 $vipps_scheme://$vipps_host/_vipps/login?rd=$request_uri; }\n" + app},
+			name: "401 turned into a redirect", broken: []string{"error_page 401 403 = @vipps;", "error_page 401 = @login;", app, redirect + app},
 			level: "problem", check: "script", words: []string{"redirected"},
 		},
 		{
-			name: "return address unescaped", broken: []string{"error_page 401 403 = @vipps;", "error_page 401 = @login;", app, "location @login { return 302 $vipps_scheme://$vipps_host/_vipps/login?rd=$request_uri; }\n" + app},
+			name: "return address unescaped", broken: []string{"error_page 401 403 = @vipps;", "error_page 401 = @login;", app, redirect + app},
 			level: "problem", check: "navigation", words: []string{"arrives as"},
 		},
 		{
@@ -95,8 +115,7 @@ func breakages(cache string) []breakage {
 		},
 		{
 			name: "websockets let through", broken: []string{
-				"auth_request /_vipps_auth_request;", "error_page 418 = @ws; if ($http_upgrade) { return 418; }\nauth_request /_vipps_auth_request;",
-				app, "location @ws { proxy_pass http://application; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }\n" + app,
+				asked, "error_page 418 = @ws; if ($http_upgrade) { return 418; }\n" + asked, app, "location @ws " + openly + app,
 			},
 			level: "problem", check: "websocket", words: []string{"without a login"},
 		},
@@ -109,11 +128,14 @@ func breakages(cache string) []breakage {
 			level: "problem", check: "callback", words: []string{"needs a login"},
 		},
 		{
-			name: "pages answered by the app", broken: []string{pages, "location ^~ /_vipps/ { proxy_pass http://application; }\nlocation ^~ /_vippz/ {\n"},
+			name: "pages answered by the app", broken: []string{pages, "location ^~ /_vipps/ " + openly + "location ^~ /_vippz/ {\n"},
 			level: "problem", check: "login", words: []string{"the application answers"},
 		},
 		{
-			name: "wrong host for the pages", broken: []string{pages + "\t\tproxy_pass http://vippsauth;\n\t\tproxy_http_version 1.1;\n\t\tproxy_set_header Connection \"\";\n\t\tproxy_set_header Upgrade \"\";\n\t\tproxy_set_header Host $vipps_host;", pages + "proxy_pass http://vippsauth; proxy_set_header X-Forwarded-Host \"\";", "proxy_set_header X-Forwarded-Host $vipps_host;", ""},
+			name: "wrong host for the pages", broken: []string{
+				"proxy_connect_timeout 2s;\n\t\tproxy_set_header Connection \"\";\n\t\tproxy_set_header Upgrade \"\";\n\t\tproxy_set_header Host $vipps_host;", "",
+				"proxy_set_header X-Forwarded-Host $vipps_host;", "proxy_set_header X-Forwarded-Host \"\";",
+			},
 			level: "problem", check: "login", words: []string{"421"},
 		},
 		{
@@ -129,16 +151,24 @@ func breakages(cache string) []breakage {
 			level: "problem", check: "cookies-back", words: []string{"doesn't come back"},
 		},
 		{
-			name: "callback forbidden", broken: []string{pages, "location = /_vipps/callback { return 403; }\n" + pages},
+			name: "callback forbidden", broken: []string{pages, "location = /_vipps/callback { error_page 500 = @vipps_away; return 403; }\n" + pages},
 			level: "problem", check: "callback", words: []string{"unreachable", "403"},
+		},
+		{
+			name: "callback forbidden, as one who isn't on the list", broken: []string{pages, "location = /_vipps/callback { return 403; }\n" + pages},
+			level: "problem", check: "callback", words: []string{"needs a login", "/_vipps/"},
 		},
 		{
 			name: "callback not found", broken: []string{pages, "location = /_vipps/callback { return 404; }\n" + pages},
 			level: "problem", check: "callback", words: []string{"unreachable", "404"},
 		},
 		{
-			name: "callback of the app", broken: []string{pages, "location = /_vipps/callback { proxy_pass http://application; }\n" + pages},
+			name: "callback of the app", broken: []string{pages, "location = /_vipps/callback " + openly + pages},
 			level: "problem", check: "callback", words: []string{"answered by the application"},
+		},
+		{
+			name: "callback of the app, behind the login", broken: []string{pages, "location = /_vipps/callback { " + judged + " }\n" + pages},
+			level: "problem", check: "callback", words: []string{"needs a login", "without asking it first"},
 		},
 		{
 			name: "error pages of the proxy's own", broken: []string{pages, pages + "proxy_intercept_errors on; error_page 400 /50x.html;\n"},
@@ -156,8 +186,8 @@ func breakages(cache string) []breakage {
 			level: "problem", check: "cache", words: []string{"same one"},
 		},
 		{
-			name: "no-store taken out", broken: []string{app, app + "proxy_hide_header Cache-Control;\n", pages, pages + "proxy_hide_header Cache-Control;\n"},
-			level: "warning", check: "cache", words: []string{"no-store is missing"},
+			name: "no-store taken out", broken: []string{"proxy_redirect off;", "proxy_redirect off; proxy_hide_header Cache-Control;"},
+			level: "warning", check: "cache", words: []string{"no-store is missing", "the redirect to the login", "the 401 for scripts", "the login"},
 		},
 		{
 			name: "small headers", broken: []string{"large_client_header_buffers 4 32k", "large_client_header_buffers 4 8k"},
@@ -171,7 +201,7 @@ func breakages(cache string) []breakage {
 			level: "problem", check: "forwarded-headers", words: []string{"believed: X-Original-Method it can say"},
 		},
 		{
-			name: "identity headers on a public path", broken: []string{app, "location /public { proxy_pass http://application; }\n" + app}, flags: []string{"--echo-path=/public"},
+			name: "identity headers on a public path", broken: []string{app, "location /public { auth_request off; proxy_set_header Host $vipps_host; proxy_pass http://application; }\n" + app}, flags: []string{"--echo-path=/public"},
 			level: "problem", check: "app-headers", words: []string{"X-Vipps-Sub", "underscores_in_headers"},
 		},
 	}
@@ -209,11 +239,26 @@ func TestDoctorNginxAliases(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	f.app.echoes = true
-	startNginx(t, f, "location / {\n", "location /public { proxy_pass http://application; proxy_set_header X-Vipps-Sub \"\"; proxy_set_header X-Vipps-Auth \"\"; }\nlocation / {\n",
+	startNginx(t, f, "\t#location ^~ /public/", "\tlocation ^~ /public/",
 		"underscores_in_headers off", "underscores_in_headers on")
 	f.get(f.origin + "/")
-	d := f.doctor("--echo-path=/public")
+	d := f.doctor("--echo-path=/public/x")
 	d.finds(t, "problem", "app-headers", "x_vipps_sub", "underscores_in_headers")
+}
+
+// A part that anybody may see, as the file has it in a comment, lets no identity through.
+func TestDoctorNginxPublic(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	f.app.echoes = true
+	startNginx(t, f, "\t#location ^~ /public/", "\tlocation ^~ /public/")
+	d := f.doctor("--echo-path=/public/x", "--log-in-as", phoneAase)
+	d.says(t, "ok", "session")
+	d = f.doctor("--echo-path=/public/x")
+	d.healthy(t)
+	d.says(t, "ok", "app-headers", "/public/x")
 }
 
 // With a session it shows what the application gets, and what a client may add to it.
@@ -228,9 +273,10 @@ func TestDoctorNginxSession(t *testing.T) {
 	}{
 		{name: "whole"},
 		{"cookie not passed to the check", []string{"location = /_vipps_auth_request {\n", "location = /_vipps_auth_request {\n\t\tproxy_set_header Cookie \"\";\n"}, "problem", "session", []string{"live at /_vipps/me", "Cookie"}},
-		{"identity header not overwritten", []string{"proxy_set_header X-Vipps-Sub            $vipps_sub;", ""}, "problem", "app-headers", []string{"X-Vipps-Sub: ", "anybody can be anybody"}},
-		{"identity header emptied", []string{"proxy_set_header X-Vipps-Sub            $vipps_sub;", "proxy_set_header X-Vipps-Sub \"\";"}, "problem", "app-headers", []string{"doesn't get X-Vipps-Sub", "auth_request_set"}},
-		{"name not passed on", []string{"proxy_set_header X-Vipps-Name           $vipps_name;", "proxy_set_header X-Vipps-Name \"\";"}, "problem", "name", []string{"doesn't show the name"}},
+		{"identity header not overwritten", []string{"proxy_set_header X-Vipps-Sub            $vipps_user_sub;", ""}, "problem", "app-headers", []string{"X-Vipps-Sub: ", "anybody can be anybody"}},
+		{"identity header emptied", []string{"proxy_set_header X-Vipps-Sub            $vipps_user_sub;", "proxy_set_header X-Vipps-Sub \"\";"}, "problem", "app-headers", []string{"doesn't get X-Vipps-Sub", "auth_request_set"}},
+		{"name not passed on", []string{"proxy_set_header X-Vipps-Name           $vipps_user_name;", "proxy_set_header X-Vipps-Name \"\";"}, "problem", "name", []string{"doesn't show the name"}},
+		{"the check's answer not read", []string{"$upstream_http_x_vipps_auth;", "$upstream_http_x_vipps_auto;"}, "problem", "session", []string{"503", "X-Vipps-Auth"}},
 		{"the app is away", []string{"server 127.0.0.1:8080", "server 127.0.0.1:1"}, "problem", "session", []string{"502"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
