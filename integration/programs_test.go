@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,19 +10,20 @@ import (
 	"testing"
 )
 
-// programsGet401: whatever asks without a session and is no navigation gets 401 in a form that it understands; never a
-// redirect, never a cookie, and the app is not asked. Pages that a browser loads ahead get a page.
-func programsGet401(t *testing.T, f *front, d differs) {
-	t.Helper()
+// asker is something that asks without being a navigation.
+type asker struct {
+	name, method string
+	header       http.Header
+	form         string // media type of the answer
+}
+
+// askers are of each kind that there is.
+func askers() []asker {
 	metadata := func(site, mode, dest string, more ...string) http.Header {
 		h := http.Header{"Accept": {"*/*"}, "Sec-Fetch-Site": {site}, "Sec-Fetch-Mode": {mode}, "Sec-Fetch-Dest": {dest}}
 		return with(h, more...)
 	}
-	for _, p := range []struct {
-		name, method string
-		header       http.Header
-		form         string // media type of the answer
-	}{
+	return []asker{
 		{"preflight", "OPTIONS", metadata("cross-site", "cors", "empty", "Origin", "https://other.example", "Access-Control-Request-Method", "POST"), "application/json"},
 		{"fetch", "GET", metadata("same-origin", "cors", "empty"), "application/json"},
 		{"fetch of another site", "POST", metadata("cross-site", "no-cors", "empty", "Content-Type", "text/plain"), "application/json"},
@@ -42,9 +42,21 @@ func programsGet401(t *testing.T, f *front, d differs) {
 		{"gRPC-Web", "POST", metadata("same-origin", "cors", "empty", "Content-Type", "application/grpc-web+proto"), "application/grpc-web"},
 		{"gRPC-Web as text", "POST", metadata("same-origin", "cors", "empty", "Content-Type", "application/grpc-web-text"), "application/grpc-web-text"},
 		{"Connect", "POST", metadata("same-origin", "cors", "empty", "Content-Type", "application/connect+json"), "application/json"},
-	} {
+	}
+}
+
+// body is what an asker sends: an empty message of gRPC where there may be one.
+func (a asker) body() io.Reader {
+	return strings.NewReader(map[string]string{"POST": "\x00\x00\x00\x00\x00"}[a.method])
+}
+
+// programsGet401: whatever asks without a session and is no navigation gets 401 in a form that it understands; never a
+// redirect, never a cookie, and the app is not asked. Pages that a browser loads ahead get a page.
+func programsGet401(t *testing.T, f *front, d differs) {
+	t.Helper()
+	for _, p := range askers() {
 		b, hits := f.browser(), f.app.hits()
-		a := b.send(p.method, f.origin+"/api", p.header, strings.NewReader(map[string]string{"POST": "\x00\x00\x00\x00\x00"}[p.method]))
+		a := b.send(p.method, f.origin+"/api", p.header, p.body())
 		form, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
 		form, _, _ = strings.Cut(form, "+")
 		if a.StatusCode != http.StatusUnauthorized || form != p.form || len(a.Header["Set-Cookie"]) > 0 || a.Header.Get("Cache-Control") != "no-store" ||
@@ -94,8 +106,8 @@ func TestGRPCThroughTheCaddyModule(t *testing.T) {
 	service.Start()
 	t.Cleanup(service.Close)
 	f.overTLS()
-	f.tls = &tls.Config{InsecureSkipVerify: true} // Caddy's own authority, made for this test
-	startCaddy(t, f, "\tauto_https disable_redirects\n\tskip_install_trust\n", strings.NewReplacer("log\n", "log\n\ttls internal\n",
+	f.tls = moduleTLS()
+	startCaddy(t, f, ownTLS, strings.NewReplacer("log\n", "log\n\ttls internal\n",
 		"reverse_proxy "+f.app.addr(), "reverse_proxy /service/* h2c://"+strings.TrimPrefix(service.URL, "http://")+"\n\treverse_proxy "+f.app.addr()).Replace(moduleSite(f, "")))
 	b := f.loggedIn()
 	call := func(b *browser, body io.Reader) *http.Response {
