@@ -178,11 +178,11 @@ func TestApacheHTTP2(t *testing.T) {
 	need(t, "apache2")
 	f := newFront(t)
 	f.overTLS()
-	pem, trusted := certificate(t)
-	f.tls = trusted
+	own := certificateFor(t, 90)
+	f.tls = own.trusted
 	f.serveApache()
 	startApache(t, f, "ssl socache_shmcb http2", "Define VIPPS_SCHEME http", "Define VIPPS_SCHEME https",
-		"\tServerName localhost", "\tServerName localhost\n\tProtocols h2 http/1.1\n\tSSLEngine on\n\tSSLCertificateFile "+pem)
+		"\tServerName localhost", "\tServerName localhost\n\tProtocols h2 http/1.1\n\tSSLEngine on\n\tSSLCertificateFile "+own.pair)
 	firstLogin(t, f)
 	b := f.loggedIn()
 	if a := b.send(http.MethodGet, f.origin+"/", fetching(), nil); a.ProtoMajor != 2 || f.app.last().Header.Get("X-Forwarded-Proto") != "https" {

@@ -20,7 +20,6 @@ func TestCaddyModuleBehindNginx(t *testing.T) {
 	need(t, "nginx")
 	f := newFront(t)
 	f.overTLS()
-	f.tls = moduleTLS()
 	inner := startInnerCaddy(t, f)
 	startTLSNginx(t, f, inner)
 	cookieAttributes(t, f.loggedIn(), true)
@@ -62,7 +61,8 @@ func startInnerCaddy(t *testing.T, f *front) string {
 func startTLSNginx(t *testing.T, f *front, to string) {
 	t.Helper()
 	dir := t.TempDir()
-	pair, _ := certificate(t)
+	own := certificateFor(t, 90)
+	f.tls = own.trusted
 	path := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf(`
 daemon off;
@@ -97,7 +97,7 @@ http {
 		}
 	}
 }
-`, dir, f.port(), to, pair)
+`, dir, f.port(), to, own.pair)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,19 +1,11 @@
 package integration_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // diagnosis is what `vippsauth doctor --json` prints.
@@ -94,7 +86,11 @@ func (d *diagnosis) says(t *testing.T, level, check string, words ...string) {
 func doctorIsContent(t *testing.T, f *front) {
 	site := *f
 	site.t = t
-	d := site.doctor("--ask-provider", "--log-in-as", phoneAase)
+	flags := []string{"--ask-provider", "--log-in-as", phoneAase}
+	if f.tls != nil {
+		flags = append(flags, "--ca-file", site.authority())
+	}
+	d := site.doctor(flags...)
 	d.healthy(t)
 	d.says(t, "ok", "emulator-login")
 	d.says(t, "ok", "session")
@@ -115,39 +111,16 @@ func TestDoctorNginx(t *testing.T) {
 	}
 }
 
-// certificateFor makes a certificate for localhost, in files as proxies take them: the certificate and its key.
-func certificateFor(t *testing.T, days int) (cert, key string) {
-	t.Helper()
-	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Duration(days) * 24 * time.Hour),
-		DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &signer.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return write(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
-		write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-}
-
 // Over https: cookies with their prefix, HTTP/2, and a certificate of an authority of one's own.
 func TestDoctorCaddyModuleHTTPS(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.overTLS()
-	f.tls = &tls.Config{InsecureSkipVerify: true} // what the doctor does is looked at, and not this
-	cert, key := certificateFor(t, 90)
-	site := strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls "+cert+" "+key+"\n", 1)
-	startCaddy(t, f, "\tauto_https disable_redirects\n\tskip_install_trust\n", site)
-	d := f.doctor("--ask-provider", "--ca-file", cert)
+	own := certificateFor(t, 90)
+	f.tls = own.trusted
+	site := strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls "+own.cert+" "+own.key+"\n", 1)
+	startCaddy(t, f, ownTLS, site)
+	d := f.doctor("--ask-provider", "--ca-file", own.cert)
 	d.healthy(t)
 	d.says(t, "ok", "http2", "same answer")
 	d.says(t, "ok", "cookie")
@@ -161,13 +134,13 @@ func TestDoctorNginxHTTPS(t *testing.T) {
 	need(t, "nginx")
 	f := newFront(t)
 	f.overTLS()
-	f.tls = &tls.Config{InsecureSkipVerify: true} // as above
+	own := certificateFor(t, 6)
+	f.tls = own.trusted
 	f.serve("--trusted-proxies=loopback")
-	cert, key := certificateFor(t, 6)
 	listen := "listen 127.0.0.1:" + f.port()
-	startNginx(t, f, listen+";", listen+" ssl http2; ssl_certificate "+cert+"; ssl_certificate_key "+key+";", "set $vipps_scheme http;", "set $vipps_scheme https;")
+	startNginx(t, f, listen+";", listen+" ssl http2; ssl_certificate "+own.cert+"; ssl_certificate_key "+own.key+";", "set $vipps_scheme http;", "set $vipps_scheme https;")
 	f.loggedIn()
-	d := f.doctor("--ca-file", cert)
+	d := f.doctor("--ca-file", own.cert)
 	d.finds(t, "warning", "tls", "ends in 5 days")
 	d.says(t, "ok", "http2")
 	d.says(t, "ok", "cookies-back")

@@ -2,14 +2,10 @@ package integration_test
 
 import (
 	"bufio"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,10 +224,10 @@ func TestHAProxyHTTP2(t *testing.T) {
 	need(t, "haproxy")
 	f := newFront(t)
 	f.overTLS()
-	file, trusted := certificate(t)
-	f.tls = trusted
+	own := certificateFor(t, 90)
+	f.tls = own.trusted
 	f.serve("--trusted-proxies=loopback")
-	startHAProxy(t, f, "str(http)", "str(https)", "bind 127.0.0.1:"+f.port(), "bind 127.0.0.1:"+f.port()+" ssl crt "+file+" alpn h2,http/1.1")
+	startHAProxy(t, f, "str(http)", "str(https)", "bind 127.0.0.1:"+f.port(), "bind 127.0.0.1:"+f.port()+" ssl crt "+own.pair+" alpn h2,http/1.1")
 	firstLogin(t, f)
 	b := f.loggedIn()
 	if a := b.send(http.MethodGet, f.origin+"/", fetching(), nil); a.ProtoMajor != 2 {
@@ -247,21 +243,4 @@ func TestHAProxyHTTP2(t *testing.T) {
 	spoofedForwarded(t, f)
 	scriptsGet401(t, f)
 	logout(t, f)
-}
-
-// certificate writes the test certificate of net/http/httptest as HAProxy reads it, and says how browsers trust it.
-func certificate(t *testing.T) (string, *tls.Config) {
-	t.Helper()
-	srv := httptest.NewTLSServer(http.NotFoundHandler())
-	defer srv.Close()
-	own := srv.TLS.Certificates[0]
-	key, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]})
-	text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	roots := x509.NewCertPool()
-	roots.AddCert(srv.Certificate())
-	return write(t, "site.pem", string(text)), &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
 }

@@ -3,7 +3,6 @@ package integration_test
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,8 +30,8 @@ var sites = []site{
 // overHTTP2 is the module with Caddy's own TLS.
 var overHTTP2 = site{"Caddy module, HTTP 2", func(t *testing.T, f *front) *process {
 	f.overTLS()
-	f.tls = &tls.Config{InsecureSkipVerify: true} // Caddy's own authority, made for this test
-	return startCaddy(t, f, "\tauto_https disable_redirects\n\tskip_install_trust\n", strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1))
+	f.tls = moduleTLS()
+	return startCaddy(t, f, ownTLS, strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1))
 }}
 
 // Everything that an app does still works, for somebody who is logged in.

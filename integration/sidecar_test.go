@@ -3,7 +3,6 @@ package integration_test
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -205,11 +204,15 @@ func TestSidecarBehindTLS(t *testing.T) {
 		r.Out.Host = r.In.Host
 		r.SetXForwarded()
 	}})
+	own := certificateFor(t, 90)
+	pair, err := tls.LoadX509KeyPair(own.cert, own.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	front.StartTLS()
 	t.Cleanup(front.Close)
-	roots := x509.NewCertPool()
-	roots.AddCert(front.Certificate())
-	f.tls = &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12} // a name of the test certificate
+	f.tls = own.trusted
 
 	firstLogin(t, f)
 	b := f.loggedIn()

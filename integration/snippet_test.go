@@ -1,11 +1,7 @@
 package integration_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -211,20 +207,13 @@ func TestSnippetNginxTLS(t *testing.T) {
 	need(t, "nginx")
 	f := newFront(t)
 	f.overTLS()
-	f.tls = &tls.Config{InsecureSkipVerify: true} // a certificate of this test's
+	own := certificateFor(t, 90)
+	f.tls = own.trusted
 	f.addr, f.ops = freeAddr(t), freeAddr(t)
 	config := snippetSettings(t, f, "")
 	f.serve("--config=" + config)
-	srv := httptest.NewTLSServer(http.NotFoundHandler())
-	defer srv.Close()
-	own := srv.TLS.Certificates[0]
-	der, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	runNginx(t, f, strings.NewReplacer("PUT-THE-PROXY-SECRET-HERE", proxySecret,
-		"/etc/ssl/localhost.crt", write(t, "crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]}))),
-		"/etc/ssl/localhost.key", write(t, "key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))),
+		"/etc/ssl/localhost.crt", own.cert, "/etc/ssl/localhost.key", own.key,
 	).Replace(snippetOf(t, f, "nginx", config)))
 	asPrinted(t, f)
 	cookieAttributes(t, f.loggedIn(), true)
