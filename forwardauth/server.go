@@ -130,38 +130,17 @@ func (e *Engine) misdirected(w http.ResponseWriter, r *http.Request, o Original)
 	e.metrics.refused("host")
 	if e.limits.allowOnce("host", clip(o.Host), e.now()) {
 		reference = newReference()
-		e.log.Warn("request for a host that is no public_url", zap.String("reference", reference),
-			zap.String("host", clip(o.Host)), zap.String("cure", hostCure(clip(o.Host))))
+		e.logHost(o.Host, zap.String("reference", reference))
 	}
 	e.page(w, r, nil, page{Kind: pageForbiddenSite, Reference: reference})
-}
-
-// hostCure says how to make a host one of ours.
-func hostCure(host string) string {
-	for _, scheme := range [...]string{"https://", "http://"} { // http only where it may be, on loopback
-		if _, _, loopback, err := parsePublicURL(scheme + host); err == nil && loopback == (scheme == "http://") {
-			return "add " + scheme + host + " to public_url if this host is yours"
-		}
-	}
-	return "the proxy must pass on the Host that the browser asked for"
-}
-
-// clip bounds and cleans what goes into the log from outside.
-func clip(s string) string {
-	if len(s) > 100 {
-		s = s[:100]
-	}
-	return strings.Map(func(r rune) rune {
-		if r <= 0x20 || r >= 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // authz answers what proxies ask. It reads the policy from the path and nothing from the query.
 func (e *Engine) authz(w http.ResponseWriter, r *http.Request, rest string) {
 	dialect, policy, hasPolicy := strings.Cut(rest, "/")
+	if r.ContentLength < 0 && r.ProtoMajor == 1 { // it may have had a length too, which nobody can see any more (RFC 9112, section 6.1)
+		w.Header().Set("Connection", "close")
+	}
 	if !e.Trusts(r) {
 		e.untrusted(w, r)
 		return
@@ -243,14 +222,6 @@ func (e *Engine) unfit(o Original) int {
 	return e.refuseAlias(o.Header)
 }
 
-// unreadable counts and logs a question that doesn't say which request it is about.
-func (e *Engine) unreadable(err error, peer string) {
-	e.metrics.refused("forwarded_headers")
-	if e.limits.allow("forwarded", 1, e.now()) {
-		e.log.Warn("request refused: forwarded headers are missing or malformed", zap.Error(err), zap.String("peer", peerAddress(peer)))
-	}
-}
-
 // badQuestion answers one that can't be judged.
 func (e *Engine) badQuestion(w http.ResponseWriter, r *http.Request, status int, o Original) {
 	answer := errorAnswer{Error: "bad_request"}
@@ -268,7 +239,7 @@ func (e *Engine) refuseAlias(h http.Header) int {
 	}
 	e.metrics.refused("header_alias")
 	if e.limits.allow("alias", 1, e.now()) {
-		e.log.Warn("request refused: it carries an alias of an identity header", zap.String("header", clip(name)))
+		e.log.Warn("request refused: it carries an alias of an identity header", zap.String("header", clip(name)), zap.String("cure", cureAlias))
 	}
 	return http.StatusForbidden
 }
@@ -315,6 +286,12 @@ func (e *Engine) Judge(w http.ResponseWriter, o Original, peer string) {
 	e.answer(w, r, o)
 }
 
+// Unreadable answers for a question in a protocol of its own that is none, and says why in the log.
+func (e *Engine) Unreadable(w http.ResponseWriter, err error, peer string) {
+	e.unreadable(err, peer)
+	e.badQuestion(w, &http.Request{Method: http.MethodGet}, http.StatusBadRequest, Original{})
+}
+
 // authRequest is the dialect of nginx's auth_request: 200, 401 or 403, and nothing else ever.
 func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request, policy string) {
 	e, o, status := e.judged(r, policy, fromAuthRequest)
@@ -329,6 +306,9 @@ func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request, policy stri
 			status = http.StatusUnauthorized
 		default:
 			status = http.StatusForbidden
+			if d.Verdict == Misdirected && e.limits.allowOnce("host of auth-request", clip(o.Host), e.now()) {
+				e.logHost(o.Host) // no page says so, unless the proxy comes for the challenge
+			}
 		}
 	}
 	h := w.Header()

@@ -67,6 +67,7 @@ func (w *recorder) denied() *auth.CheckResponse {
 	}
 	answer := denial(w.status)
 	no := answer.GetDeniedResponse()
+	no.Headers = nil // the engine's own are whole
 	no.Body = strings.ToValidUTF8(w.body.String(), "?")
 	for name, values := range w.header {
 		if name == "Content-Length" { // Envoy counts itself
@@ -96,7 +97,8 @@ func denial(httpStatus int) *auth.CheckResponse {
 	return &auth.CheckResponse{
 		Status: &status.Status{Code: int32(code)},
 		HttpResponse: &auth.CheckResponse_DeniedResponse{DeniedResponse: &auth.DeniedHttpResponse{
-			Status: &kind.HttpStatus{Code: kind.StatusCode(int32(httpStatus))}, //nolint:gosec // three digits
+			Status:  &kind.HttpStatus{Code: kind.StatusCode(int32(httpStatus))}, //nolint:gosec // three digits
+			Headers: []*core.HeaderValueOption{set("Cache-Control", "no-store", core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)},
 		}},
 	}
 }

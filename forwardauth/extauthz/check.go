@@ -20,6 +20,8 @@ const (
 
 	// policyExtension is the key of a route's context_extensions that names the policy. A client can't write there.
 	policyExtension = "policy"
+	// noPolicy is the name that no policy has, for a route that names one and leaves it empty.
+	noPolicy = "/"
 
 	headerAuth        = "X-Vipps-Auth"
 	headerProxySecret = "X-Vipps-Proxy-Secret" //nolint:gosec // a header's name
@@ -69,8 +71,8 @@ func (a *authorization) check(ctx context.Context, read func(any) error) (answer
 		err = q.err
 	}
 	if err != nil {
-		a.log.Warn("a question of Envoy's could not be read: its request is refused", zap.Error(err))
-		return denial(http.StatusBadRequest)
+		a.engine.Unreadable(w, err, who.RemoteAddr)
+		return w.denied()
 	}
 	a.engine.Judge(w, original(q.GetAttributes()), who.RemoteAddr)
 	if w.status != http.StatusOK || len(w.header[headerAuth]) != 1 { // which is on every answer that allows
@@ -104,12 +106,16 @@ func question(ctx context.Context) *http.Request {
 // original is the judged request. What is missing or malformed in it, the engine refuses.
 func original(attributes *auth.AttributeContext) forwardauth.Original {
 	r := attributes.GetRequest().GetHttp()
+	policy, named := attributes.GetContextExtensions()[policyExtension]
+	if named && policy == "" {
+		policy = noPolicy
+	}
 	return forwardauth.Original{
 		Method: r.GetMethod(),
 		Scheme: r.GetScheme(),
 		Host:   r.GetHost(),
 		URI:    r.GetPath(),
-		Policy: attributes.GetContextExtensions()[policyExtension],
+		Policy: policy,
 		Header: fields(r),
 	}
 }

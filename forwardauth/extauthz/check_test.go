@@ -257,7 +257,7 @@ func TestPolicies(t *testing.T) {
 	l := newLab(t, func(c *forwardauth.Config) {
 		c.Policies = []forwardauth.Policy{{Name: "board", Allow: []string{"4790000002"}}}
 	})
-	for policy, want := range map[string]bool{"": true, "default": true, "board": false, "nobody": false, "/": false} {
+	for policy, want := range map[string]bool{"": false, "default": true, "board": false, "nobody": false, "/": false} {
 		q := l.asked("GET", "/a?policy=default", "cookie", l.cookie, "policy", "default")
 		q.Attributes.ContextExtensions = map[string]string{"policy": policy}
 		a := l.check(q)

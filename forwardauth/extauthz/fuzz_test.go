@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	auth "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc/mem"
@@ -46,6 +47,10 @@ func FuzzCheck(f *testing.F) {
 	a, c := bare(f), newCodec()
 	for _, r := range []*auth.AttributeContext_HttpRequest{
 		{}, {Method: "GET", Host: "app.example", Scheme: "https", Path: "/a?b", Headers: map[string]string{"accept": "text/html", "x_vipps_sub": "evil"}},
+		{Method: "OPTIONS", Host: "APP.example:443", Scheme: "wss", Path: "*"},
+		{Method: "GET", Host: "app.example", Scheme: "https", Path: "//evil.example/%2e%2e#x", HeaderMap: &core.HeaderMap{Headers: []*core.HeaderValue{
+			{Key: "cookie", RawValue: []byte("__Host-vippsauth=\xff")}, {Key: "cookie", Value: "a=b"}, {Key: "X.Vipps.Sub", Value: "evil"}, {Key: ":path", Value: "/public"},
+		}}},
 	} {
 		q, err := proto.Marshal(&auth.CheckRequest{Attributes: &auth.AttributeContext{Request: &auth.AttributeContext_Request{Http: r}}})
 		if err != nil {
