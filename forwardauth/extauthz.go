@@ -34,21 +34,27 @@ func (e *Engine) extAuthz(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	e.allow(h, &d)
-	e.removeEmpty(h)
+	e.removeEmpty(h, r.Header[headerProxySecret] != nil)
 }
 
 // removeEmpty tells Envoy to take the identity headers without a value out of the request: it would hand the application
-// an empty one. Those with a value must not be named: Envoy removes after it has set.
-func (e *Engine) removeEmpty(h http.Header) {
+// an empty one. Those with a value must not be named: Envoy removes after it has set. The proxy's secret goes too: what
+// Envoy sets in the question is in the request what the client made of it.
+func (e *Engine) removeEmpty(h http.Header, secret bool) {
 	var b strings.Builder
-	for _, name := range e.names {
-		if values := h[name]; len(values) == 1 && values[0] != "" {
-			continue
-		}
+	add := func(name string) {
 		if b.Len() > 0 {
 			b.WriteByte(',')
 		}
 		b.WriteString(name)
+	}
+	for _, name := range e.names {
+		if values := h[name]; len(values) != 1 || values[0] == "" {
+			add(name)
+		}
+	}
+	if secret {
+		add(headerProxySecret)
 	}
 	if b.Len() > 0 {
 		h[headerToRemove] = []string{b.String()}

@@ -75,6 +75,10 @@ func TestExtAuthzAllows(t *testing.T) {
 	if got := a.Header["X-Envoy-Auth-Headers-To-Remove"]; len(got) != 1 || got[0] != "X-Vipps-Gender,X-Vipps-Zone" {
 		t.Errorf("to be removed: %q", got)
 	}
+	h.Set("X-Vipps-Proxy-Secret", "the client's, or the proxy's")
+	if got := b.send("GET", extAuthz+"/a?b", h, "").Header["X-Envoy-Auth-Headers-To-Remove"]; len(got) != 1 || got[0] != "X-Vipps-Gender,X-Vipps-Zone,X-Vipps-Proxy-Secret" {
+		t.Errorf("to be removed, with a secret: %q", got)
+	}
 	if a := b.send("GET", "/_vipps/authz/forward-auth", l.judged("/a?b"), ""); a.Header["X-Envoy-Auth-Headers-To-Remove"] != nil {
 		t.Errorf("forward-auth speaks to Envoy: %v", a.Header)
 	}

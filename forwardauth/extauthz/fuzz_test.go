@@ -46,7 +46,8 @@ func bare(tb testing.TB) *authorization {
 func FuzzCheck(f *testing.F) {
 	a, c := bare(f), newCodec()
 	for _, r := range []*auth.AttributeContext_HttpRequest{
-		{}, {Method: "GET", Host: "app.example", Scheme: "https", Path: "/a?b", Headers: map[string]string{"accept": "text/html", "x_vipps_sub": "evil"}},
+		{},
+		{Method: "GET", Host: "app.example", Scheme: "https", Path: "/a?b", Headers: map[string]string{"accept": "text/html", "x_vipps_sub": "evil"}},
 		{Method: "OPTIONS", Host: "APP.example:443", Scheme: "wss", Path: "*"},
 		{Method: "GET", Host: "app.example", Scheme: "https", Path: "//evil.example/%2e%2e#x", HeaderMap: &core.HeaderMap{Headers: []*core.HeaderValue{
 			{Key: "cookie", RawValue: []byte("__Host-vippsauth=\xff")}, {Key: "cookie", Value: "a=b"}, {Key: "X.Vipps.Sub", Value: "evil"}, {Key: ":path", Value: "/public"},
