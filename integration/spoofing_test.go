@@ -3,6 +3,7 @@ package integration_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -75,24 +76,77 @@ func folded(h http.Header, name string) []string {
 	return values
 }
 
+// claimed is what a client says of its own request: every header that some proxy's dialect reads, or that steers one.
+var claimed = [][2]string{
+	{"X-Original-URL", "https://evil.example/x"},
+	{"X-Original-Method", "OPTIONS"},
+	{"X-Original-URI", "/public"},
+	{"X-Original-Host", "evil.example"},
+	{"X-Rewrite-URL", "/public"},
+	{"X-Forwarded-Host", "evil.example"},
+	{"X-Forwarded-Proto", "javascript"},
+	{"X-Forwarded-Uri", "/public"},
+	{"X-Forwarded-Method", "OPTIONS"},
+	{"X-Forwarded-Prefix", "//evil.example"},
+	{"X-Forwarded-For", "203.0.113.7"},
+	{"X-Forwarded-Port", "1337"},
+	{"Forwarded", "host=evil.example;proto=https"},
+	{"X-Vipps-Proxy-Secret", "evil"},
+}
+
 // Attack: a client says itself which request is to be judged, and where the login comes back to.
 func spoofedForwarded(t *testing.T, f *front) {
-	h := with(navigation(),
-		"X-Original-URL", "https://evil.example/x", "X-Original-Method", "OPTIONS", "X-Forwarded-Host", "evil.example", "X-Forwarded-Proto", "javascript",
-		"X-Forwarded-Uri", "/public", "X-Forwarded-Method", "OPTIONS", "X-Forwarded-Prefix", "//evil.example", "X-Forwarded-For", "203.0.113.7",
-		"Forwarded", "host=evil.example;proto=https", "X-Original-URI", "/public", "X-Rewrite-URL", "/public",
-	)
-	a := f.browser().send(http.MethodGet, f.origin+"/secret?x=1", h, nil)
-	if to := a.Header.Get("Location"); a.StatusCode != http.StatusFound || to != f.origin+"/_vipps/login?rd="+url.QueryEscape("/secret?x=1") {
-		t.Errorf("%d to %q", a.StatusCode, to)
+	var all []string
+	for _, line := range claimed {
+		all = append(all, line[0], line[1])
 	}
-	b := f.loggedIn()
-	if a = b.send(http.MethodGet, f.origin+"/secret?x=1", h, nil); a.StatusCode != http.StatusOK {
-		t.Fatalf("with a session: %d %s", a.StatusCode, a.text)
+	in, out := f.loggedIn(), f.browser()
+	forwardedClaim(t, f, in, out, "all at once", with(navigation(), all...))
+	for _, line := range claimed {
+		for name, spell := range map[string]string{"as it is": line[0], "with _": strings.ReplaceAll(line[0], "-", "_"), "with .": strings.ReplaceAll(line[0], "-", ".")} {
+			values := map[string][]string{"": {line[1]}}
+			if name == "as it is" {
+				values = map[string][]string{"": {line[1]}, ", doubled": {line[1], line[1]}, ", empty": {""}, ", empty, then not": {"", line[1]}}
+			}
+			for how, lines := range values {
+				h := navigation()
+				h[spell] = lines
+				forwardedClaim(t, f, in, out, line[0]+" "+name+how, h)
+			}
+		}
+	}
+}
+
+// forwardedClaim sends header lines along once with a session and once without. The app gets the request that was sent and
+// nobody's identity but ours, and a login comes back to it. An alias of a header of ours may be refused instead.
+func forwardedClaim(t *testing.T, f *front, in, out *browser, what string, h http.Header) {
+	t.Helper()
+	const target = "/secret?x=1"
+	aliased := func(a answer) bool {
+		return a.StatusCode == http.StatusForbidden && strings.HasPrefix(what, "X-Vipps-Proxy-Secret with ")
+	}
+	hits := f.app.hits()
+	a := out.send(http.MethodGet, f.origin+target, h, nil)
+	if to := a.Header.Get("Location"); !aliased(a) && (a.StatusCode != http.StatusFound || to != f.origin+"/_vipps/login?rd="+url.QueryEscape(target)) {
+		t.Errorf("%s: %d to %q", what, a.StatusCode, to)
+	}
+	if f.app.hits() != hits {
+		t.Errorf("%s opens the app", what)
+	}
+	if a = in.send(http.MethodGet, f.origin+target, h, nil); a.StatusCode != http.StatusOK {
+		if !aliased(a) || f.app.hits() != hits {
+			t.Errorf("%s, with a session: %d %s", what, a.StatusCode, a.words())
+		}
+		return
 	}
 	got := f.app.last()
-	if got.URI != "/secret?x=1" || got.Header.Get("X-Vipps-Sub") == "" {
-		t.Errorf("the app gets %s %v", got.URI, got.Header)
+	if got.URI != target || len(got.Header["X-Vipps-Sub"]) != 1 || got.Header.Get("X-Vipps-Sub") == "" {
+		t.Errorf("%s: the app gets %s %v", what, got.URI, got.Header)
+	}
+	for name, values := range got.Header {
+		if strings.Contains(strings.ToLower(name), "vipps") && slices.Contains(values, "evil") {
+			t.Errorf("%s arrives as %s: %q", what, name, values)
+		}
 	}
 }
 
