@@ -72,11 +72,6 @@ func dialects() []dialect {
 	}
 }
 
-// overHTTP are the dialects whose values are lines of HTTP/1.
-func overHTTP(name string) bool {
-	return name == "forward-auth" || name == "auth-request" || name == "challenge" || name == "ext-authz"
-}
-
 func askForwardAuth(l *dialectLab, q question, trusted bool) (reply, error) {
 	var lines [][2]string
 	for name, values := range map[string][]string{
@@ -227,10 +222,7 @@ func askGRPC(raw bool) func(*dialectLab, question, bool) (reply, error) {
 		for _, policy := range q.policy {
 			attributes = field(attributes, 10, string(field(field(nil, 1, "policy"), 2, policy)))
 		}
-		ctx := l.t.Context()
-		for _, secret := range q.secret {
-			ctx = metadata.AppendToOutgoingContext(ctx, "x-vipps-proxy-secret", secret)
-		}
+		ctx := metadata.NewOutgoingContext(l.t.Context(), metadata.MD{"x-vipps-proxy-secret": q.secret})
 		var a auth.CheckResponse
 		conn := l.grpcConn(trusted)
 		if err := conn.Invoke(ctx, "/envoy.service.auth.v3.Authorization/Check", rawMessage(field(nil, 1, string(attributes))), &a, grpc.ForceCodec(rawMessage{})); err != nil {
@@ -344,6 +336,9 @@ func (l *dialectLab) fastCGI(stream []byte, trusted bool) (reply, error) {
 		return reply{}, err
 	}
 	body, err := io.ReadAll(in.R)
+	if err != nil {
+		return reply{}, err
+	}
 	got := reply{header: http.Header{}, body: string(body)}
 	for name, values := range fields {
 		if variable, ok := strings.CutPrefix(strings.ToUpper(name), "VARIABLE-VIPPS_"); ok {

@@ -23,7 +23,6 @@ type dialectLab struct {
 	near, far map[string]string // addresses by protocol
 	conns     map[bool]*grpc.ClientConn
 	sessions  map[string]string // cookies by phone number
-	sub       string            // of the first person
 }
 
 // elsewhere is a listener whose peers come from a network that nobody trusts.
