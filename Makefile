@@ -51,10 +51,9 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@GO=$(GO) scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## run the benchmarks, then the ratios against a bare handler and a bare proxy
+bench: ## run the benchmarks, then the ratios against a bare handler, alone and behind proxies
 	$(GO) test -run='^$$' -bench=. -benchmem ./vipps/... ./session/... ./forwardauth/... ./caddymodule/...
 	$(GO) run ./integration/ratio
-	$(GO) run ./integration/ratio -websockets 1000
 
 .PHONY: lint
 lint: $(TOOLS:%=$(BIN)/%) ## gofumpt, go vet, staticcheck, golangci-lint, go mod tidy -diff, govulncheck

@@ -5,9 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"net"
-	"runtime"
 	"strings"
 	"time"
 
@@ -18,23 +16,30 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// compareEnvoy compares Envoy's two contracts with servers that do nothing but answer in them.
-func compareEnvoy(l *lab, rounds, requests int) error {
-	bare := target{name: "bare net/http handler, 202", process: l.bare, requests: [][]byte{l.envoyCheck(l.bareAddr, l.cookies[0])}, status: "202"}
-	warm := target{name: "authz/ext-authz, warm session", process: l.service, requests: [][]byte{l.envoyCheck(l.serviceAddr, l.cookies[0])}, status: "200"}
-	if err := compare(rounds, requests, []*target{&bare, &warm}, "at most 1.35"); err != nil {
-		return err
-	}
-	question := l.envoyQuestion(l.cookies[0])
-	bareRPC := target{name: "bare gRPC service, a constant OK", process: l.bareGRPC, rpc: &rpcTarget{addr: l.bareRPCAddr, question: question}}
-	warmRPC := target{name: "ext_authz over gRPC, warm session", process: l.service, rpc: &rpcTarget{addr: l.rpcAddr, question: question, identity: true}}
-	return compare(rounds, requests, []*target{&bareRPC, &warmRPC}, "no bar")
+// envoy compares a check as Envoy's ext_authz asks it over HTTP with a bare handler that is asked the same.
+func (b *bench) envoy() error {
+	return b.compare("Envoy's contract, HTTP", 1.35, b.requests,
+		&target{name: "bare handler, 202", process: b.bare, requests: [][]byte{b.envoyCheck(b.bareAddr)}, status: "202"},
+		&target{name: "vippsauth, warm session", process: b.service, requests: [][]byte{b.envoyCheck(b.serviceAddr)}, status: "200", identity: true})
 }
 
-// envoyCheck is the question of Envoy's ext_authz over HTTP for this cookie.
-func (l *lab) envoyCheck(addr, cookie string) []byte {
+// grpc does the same over gRPC. net/http isn't in it: the bare service is a gRPC server.
+func (b *bench) grpc() error {
+	addr := free()
+	bare, err := b.again("bare gRPC service", addr, "-serve", addr, "-as", "grpc")
+	if err != nil {
+		return err
+	}
+	question := b.envoyQuestion(b.cookie)
+	return b.compare("Envoy's contract, gRPC", 0, b.requests/2,
+		&target{name: "bare gRPC service, a constant OK", process: bare, rpc: &rpcTarget{addr, question}},
+		&target{name: "vippsauth, warm session", process: b.service, rpc: &rpcTarget{b.rpcAddr, question}, identity: true})
+}
+
+// envoyCheck is the question of Envoy's ext_authz over HTTP.
+func (l *lab) envoyCheck(addr string) []byte {
 	return []byte("GET /_vipps/authz/ext-authz/default/orders?page=2 HTTP/1.1\r\nHost: " + l.serviceAddr + "\r\nX-Ratio-Addr: " + addr +
-		"\r\nContent-Length: 0\r\nX-Forwarded-Proto: http\r\n" + browserHeaders(cookie))
+		"\r\nContent-Length: 0\r\nX-Forwarded-Proto: http\r\n" + browserHeaders(l.cookie))
 }
 
 // envoyQuestion is the same over gRPC, with encode_raw_headers.
@@ -59,7 +64,6 @@ func (l *lab) envoyQuestion(cookie string) *auth.CheckRequest {
 type rpcTarget struct {
 	addr     string
 	question *auth.CheckRequest
-	identity bool // the answer holds one
 }
 
 func (t *rpcTarget) client() (auth.AuthorizationClient, func(), error) {
@@ -70,7 +74,7 @@ func (t *rpcTarget) client() (auth.AuthorizationClient, func(), error) {
 	return auth.NewAuthorizationClient(conn), func() { _ = conn.Close() }, nil
 }
 
-func (t *rpcTarget) see(name string) error {
+func (t *rpcTarget) see(name string, identity bool) error {
 	client, end, err := t.client()
 	if err != nil {
 		return err
@@ -84,31 +88,34 @@ func (t *rpcTarget) see(name string) error {
 	for _, h := range answer.GetOkResponse().GetHeaders() {
 		names[h.GetHeader().GetKey()] = true
 	}
-	if answer.GetStatus().GetCode() != 0 || t.identity != names["X-Vipps-Sub"] {
+	if answer.GetStatus().GetCode() != 0 || identity != names["X-Vipps-Sub"] {
 		return fmt.Errorf("%s: %v", name, answer)
 	}
 	return nil
 }
 
 // stream asks n times, over one connection.
-func (t *rpcTarget) stream(n int) error {
+func (t *rpcTarget) stream(n int) ([]time.Duration, error) {
 	client, end, err := t.client()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer end()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	latency := make([]time.Duration, 0, n)
 	for range n {
+		asked := time.Now()
 		answer, err := client.Check(ctx, t.question)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if answer.GetStatus().GetCode() != 0 {
-			return fmt.Errorf("answered %v", answer)
+			return nil, fmt.Errorf("answered %v", answer)
 		}
+		latency = append(latency, time.Since(asked))
 	}
-	return nil
+	return latency, nil
 }
 
 // bareAuthorization answers what it always answers, with two headers as vippsauth has for a session without more scopes.
@@ -121,14 +128,9 @@ func (b *bareAuthorization) Check(context.Context, *auth.CheckRequest) (*auth.Ch
 	return b.answer, nil
 }
 
-func serveBareGRPC(addr string) {
-	runtime.GOMAXPROCS(1)
+func serveBareGRPC(ln net.Listener) error {
 	header := func(value string) *core.HeaderValueOption {
 		return &core.HeaderValueOption{Header: &core.HeaderValue{Key: "X-Bare", Value: value}, AppendAction: core.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD}
-	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		log.Fatal(err)
 	}
 	server := grpc.NewServer()
 	auth.RegisterAuthorizationServer(server, &bareAuthorization{answer: &auth.CheckResponse{
@@ -137,7 +139,5 @@ func serveBareGRPC(addr string) {
 			Headers: []*core.HeaderValueOption{header("authenticated"), header("11111111-2222-4333-8444-555555555555")},
 		}},
 	}})
-	if err := server.Serve(ln); err != nil {
-		log.Fatal(err)
-	}
+	return server.Serve(ln)
 }

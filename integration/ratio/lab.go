@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,26 +23,26 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-const manyCookies = 10_000
-
 // lab is everything that a measurement needs, started for real.
 type lab struct {
-	vipps       *emulator.Server
-	bare        *process
-	bareGRPC    *process
-	service     *process
-	caddy       *process
+	dir     string
+	scopes  string
+	binary  string
+	vipps   *emulator.Server
+	started []*process
+
+	bare        *process // answers 202
 	bareAddr    string
-	bareRPCAddr string
-	rpcAddr     string
+	app         *process // what the proxies pass requests on to
+	appAddr     string
+	service     *process
 	serviceAddr string
-	plainAddr   string
-	moduleAddr  string
-	cookies     []string
-	caddyCookie string
-	binary      string
-	ready       time.Duration
-	idleRSS     string
+	rpcAddr     string
+	fcgiAddr    string
+	cookie      string
+
+	moduleAddr  string // a site of Caddy with vipps_auth
+	sidecarAddr string
 }
 
 type process struct {
@@ -51,113 +50,81 @@ type process struct {
 	cmd  *exec.Cmd
 }
 
-func newLab(dir, scopes string, withCaddy bool) (*lab, error) {
-	l := &lab{binary: filepath.Join(dir, "vippsauth")}
-	if err := build("./cmd/vippsauth", l.binary); err != nil {
+func newLab(dir, scopes string) (*lab, error) {
+	l := &lab{
+		dir: dir, scopes: scopes, binary: filepath.Join(dir, "vippsauth"),
+		bareAddr: free(), appAddr: free(), serviceAddr: free(), rpcAddr: free(), fcgiAddr: free(),
+		moduleAddr: free(), sidecarAddr: free(),
+	}
+	if err := build(l.binary, "./cmd/vippsauth"); err != nil {
 		return nil, err
 	}
-	client := emulator.Client{ID: "ratio", Secret: "ratio-secret", Name: "Ratio", Scopes: nil}
-	l.serviceAddr, l.plainAddr, l.moduleAddr, l.bareAddr, l.bareRPCAddr, l.rpcAddr = free(), free(), free(), free(), free(), free()
-	for _, addr := range []string{l.serviceAddr, l.moduleAddr} {
-		client.RedirectURIs = append(client.RedirectURIs, "http://"+addr+"/_vipps/callback")
-	}
-	var err error
-	if l.vipps, err = emulator.Start("127.0.0.1:0", emulator.Config{Spinner: -1, Clients: []emulator.Client{client}}); err != nil {
-		return nil, err
-	}
-	if err := l.start(dir, scopes, withCaddy); err != nil {
+	if err := l.start(); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *lab) start(dir, scopes string, withCaddy bool) error {
-	self, err := os.Executable()
+func (l *lab) start() error {
+	if err := l.startVipps(l.serviceAddr, l.moduleAddr, l.sidecarAddr); err != nil {
+		return err
+	}
+	var err error
+	if l.bare, err = l.again("bare handler", l.bareAddr, "-serve", l.bareAddr); err != nil {
+		return err
+	}
+	if l.app, err = l.again("app", l.appAddr, "-serve", l.appAddr); err != nil {
+		return err
+	}
+	cmd, err := l.serve(l.binary, l.serviceAddr, "VIPPSAUTH_TRUSTED_PROXIES=loopback", "VIPPSAUTH_GRPC_LISTEN="+l.rpcAddr,
+		"VIPPSAUTH_FCGI_LISTEN="+l.fcgiAddr, "VIPPSAUTH_SESSION_IDLE=8h")
 	if err != nil {
 		return err
 	}
-	if l.bare, err = run1("bare handler", exec.Command(self, "-serve", l.bareAddr), l.bareAddr); err != nil {
+	if l.service, err = l.launch("vippsauth", cmd, l.serviceAddr); err != nil {
 		return err
 	}
-	if l.bareGRPC, err = run1("bare gRPC service", exec.Command(self, "-serve-grpc", l.bareRPCAddr), l.bareRPCAddr); err != nil {
-		return err
-	}
-	key, err := session.NewKey()
+	cookies, err := l.logIn(l.serviceAddr, 1)
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(l.binary, "serve")
-	cmd.Env = append(os.Environ(), "VIPPSAUTH_ISSUER="+l.vipps.Issuer, "VIPPSAUTH_CLIENT_ID=ratio", "VIPPSAUTH_CLIENT_SECRET=ratio-secret",
-		"VIPPSAUTH_PUBLIC_URL=http://"+l.serviceAddr, "VIPPSAUTH_LISTEN="+l.serviceAddr, "VIPPSAUTH_OPS_LISTEN="+free(),
-		"VIPPSAUTH_TRUSTED_PROXIES=loopback", "VIPPSAUTH_GRPC_LISTEN="+l.rpcAddr, "VIPPSAUTH_COOKIE_KEYS="+key.Encode(), "VIPPSAUTH_SESSION_IDLE=8h", "VIPPSAUTH_ALLOW=anyone",
-		"VIPPSAUTH_SCOPES="+scopes, "VIPPSAUTH_LOG_LEVEL=error")
-	begun := time.Now()
-	if l.service, err = run1("vippsauth", cmd, l.serviceAddr); err != nil {
-		return err
-	}
-	l.ready = time.Since(begun)
-	time.Sleep(2 * time.Second)
-	if l.idleRSS, err = l.service.rss(); err != nil {
-		return err
-	}
-	log.Println("making", manyCookies, "sessions")
-	if l.cookies, err = l.logIn(l.serviceAddr, manyCookies); err != nil {
-		return err
-	}
-	if withCaddy {
-		return l.startCaddy(dir, scopes)
-	}
+	l.cookie = cookies[0]
 	return nil
 }
 
-func (l *lab) startCaddy(dir, scopes string) error {
-	binary := filepath.Join(dir, "caddy")
-	log.Println("building Caddy")
-	if err := build("./cmd/caddy", binary); err != nil {
-		return err
+// startVipps starts the emulator, which knows the sites at these addresses.
+func (l *lab) startVipps(sites ...string) error {
+	client := emulator.Client{ID: "ratio", Secret: "ratio-secret", Name: "Ratio"}
+	for _, addr := range sites {
+		client.RedirectURIs = append(client.RedirectURIs, "http://"+addr+"/_vipps/callback")
 	}
-	config := filepath.Join(dir, "Caddyfile")
-	text := fmt.Sprintf(`{
-	admin off
-	auto_https off
-	persist_config off
-	storage file_system %[1]s/storage
-	log {
-		level ERROR
-	}
-}
-http://%[2]s {
-	reverse_proxy %[4]s
-}
-http://%[3]s {
-	vipps_auth {
-		issuer %[5]s
-		client_id ratio
-		client_secret ratio-secret
-		public_url http://%[3]s
-		scopes %[6]s
-		session_idle 8h
-		allow anyone
-	}
-	reverse_proxy %[4]s
-}
-`, dir, l.plainAddr, l.moduleAddr, l.bareAddr, l.vipps.Issuer, scopes)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
-	}
-	cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
-	cmd.Env = append(os.Environ(), "HOME="+dir)
 	var err error
-	if l.caddy, err = run1("Caddy", cmd, l.moduleAddr); err != nil {
-		return err
-	}
-	cookies, err := l.logIn(l.moduleAddr, 1)
+	l.vipps, err = emulator.Start("127.0.0.1:0", emulator.Config{Spinner: -1, Clients: []emulator.Client{client}})
+	return err
+}
+
+// serve is the service for the site at addr, where it listens as well.
+func (l *lab) serve(binary, addr string, settings ...string) (*exec.Cmd, error) {
+	key, err := session.NewKey()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.caddyCookie = cookies[0]
-	return nil
+	cmd := exec.Command(binary, "serve")
+	cmd.Env = append(os.Environ(), "VIPPSAUTH_ISSUER="+l.vipps.Issuer, "VIPPSAUTH_CLIENT_ID=ratio", "VIPPSAUTH_CLIENT_SECRET=ratio-secret",
+		"VIPPSAUTH_PUBLIC_URL=http://"+addr, "VIPPSAUTH_LISTEN="+addr, "VIPPSAUTH_OPS_LISTEN="+free(), "VIPPSAUTH_COOKIE_KEYS="+key.Encode(),
+		"VIPPSAUTH_ALLOW=anyone", "VIPPSAUTH_SCOPES="+l.scopes, "VIPPSAUTH_LOG_LEVEL=error")
+	cmd.Env = append(cmd.Env, settings...)
+	return cmd, nil
+}
+
+// again runs this program once more, as a server.
+func (l *lab) again(name, addr string, args ...string) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return l.launch(name, exec.Command(self, args...), addr)
 }
 
 // logIn logs in once, as a browser would, and has the session sealed anew until there are n different cookies.
@@ -204,15 +171,9 @@ func sessionCookie(cookies []*http.Cookie) string {
 	return ""
 }
 
-// check is the question of a proxy for this cookie.
-func (l *lab) check(addr, cookie string) []byte {
-	return []byte("GET /_vipps/authz/forward-auth HTTP/1.1\r\nHost: " + addr + "\r\nX-Ratio-Addr: " + addr +
-		"\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " + l.serviceAddr + "\r\nX-Forwarded-Uri: /orders?page=2\r\n" + browserHeaders(cookie))
-}
-
-// page is a browser's own request.
-func (l *lab) page(addr, cookie string) []byte {
-	return []byte("GET /orders?page=2 HTTP/1.1\r\nHost: " + addr + "\r\nX-Ratio-Addr: " + addr + "\r\n" + browserHeaders(cookie))
+// page is a browser's own request, to a site at some address.
+func page(addr, host, cookie string) []byte {
+	return []byte("GET /orders?page=2 HTTP/1.1\r\nHost: " + host + "\r\nX-Ratio-Addr: " + addr + "\r\n" + browserHeaders(cookie))
 }
 
 // browserHeaders are those of a navigation as Chromium sends them.
@@ -225,49 +186,37 @@ func browserHeaders(cookie string) string {
 		"Referer: http://localhost/\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: nb-NO,nb;q=0.9,en;q=0.8\r\nCookie: " + cookie + "\r\n\r\n"
 }
 
-// idle prints what the service needs when nobody asks.
-func (l *lab) idle() error {
-	info, err := os.Stat(l.binary)
-	if err != nil {
-		return err
-	}
-	after, err := l.service.rss()
-	if err != nil {
-		return err
-	}
-	fmt.Printf("memory: %s idle after its start, %s with %d sessions opened\n", l.idleRSS, after, manyCookies)
-	fmt.Printf("binary: %.1f MB; ready %d ms after its start\n", float64(info.Size())/1e6, l.ready.Milliseconds())
-	return nil
-}
-
-// rss is the memory that the process holds, as the kernel says it.
-func (p *process) rss() (string, error) {
+// megabytes is the memory that the process holds, as the kernel counts it.
+func (p *process) megabytes() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			return strings.TrimSpace(rest), nil
+			kb, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+			return kb * 1024 / 1e6, err
 		}
 	}
-	return "", errors.New("no VmRSS in /proc")
+	return 0, errors.New("no VmRSS in /proc")
 }
 
 func (l *lab) close() {
-	for _, p := range []*process{l.bare, l.bareGRPC, l.service, l.caddy} {
-		if p != nil {
-			_ = p.cmd.Process.Signal(os.Interrupt)
-			_ = p.cmd.Wait()
-		}
+	for _, p := range l.started {
+		p.end()
 	}
 	if l.vipps != nil {
 		_ = l.vipps.Close()
 	}
 }
 
-// run1 starts a process with one core for Go and waits until it listens.
-func run1(name string, cmd *exec.Cmd, addr string) (*process, error) {
+func (p *process) end() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Wait()
+}
+
+// launch starts a process, with one core for Go, and waits until it listens.
+func (l *lab) launch(name string, cmd *exec.Cmd, addr string) (*process, error) {
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
@@ -277,20 +226,24 @@ func run1(name string, cmd *exec.Cmd, addr string) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	for range 1000 {
+	p := &process{name: name, cmd: cmd}
+	for range 5000 {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			_ = conn.Close()
-			return &process{name: name, cmd: cmd}, nil
+			l.started = append(l.started, p)
+			return p, nil
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	p.end()
 	return nil, fmt.Errorf("%s did not listen on %s", name, addr)
 }
 
-func build(pkg, out string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+// build builds a program as releases are built.
+func build(out, pkg string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", out}, flags...)
+	cmd := exec.Command("go", append(args, pkg)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	return cmd.Run()
 }
@@ -302,30 +255,4 @@ func free() string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// serveBare answers 202 and the names of the identity headers that arrived, so that the same handler serves as
-// the bare measure, which gets none, and as the app behind Caddy.
-func serveBare(addr string) {
-	runtime.GOMAXPROCS(1)
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/ws" {
-			echo(w, r)
-			return
-		}
-		if r.URL.Path == "/orders" {
-			w.WriteHeader(http.StatusOK)
-			for name := range r.Header {
-				if strings.HasPrefix(name, "X-Vipps-") {
-					_, _ = io.WriteString(w, name+"\n")
-				}
-			}
-			return
-		}
-		w.WriteHeader(http.StatusAccepted)
-	})
-	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	if err := server.ListenAndServe(); err != nil {
-		log.Fatal(err)
-	}
 }

@@ -13,98 +13,62 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
-
-	"github.com/vippsauth/vippsauth/session"
-	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-// websockets measures what idle WebSockets cost the sidecar in memory, beside a bare httputil.ReverseProxy to the same
-// app: what each process holds before there are any, and with n of them open.
-func websockets(n int, scopes string) error {
-	dir, err := os.MkdirTemp("", "vippsauth-ratio-")
+// webSockets measures what idle WebSockets cost the sidecar in memory, beside a bare httputil.ReverseProxy to the same
+// app: what each process holds before there are any, and with all of them open.
+func (b *bench) webSockets() error {
+	addr := free()
+	proxy, err := b.again("bare httputil.ReverseProxy", addr, "-serve", addr, "-as", b.appAddr)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	l := &lab{binary: filepath.Join(dir, "vippsauth"), serviceAddr: free(), bareAddr: free()}
-	defer l.close()
-	app := free()
-	if err := l.startProxies(app, scopes); err != nil {
-		return err
-	}
-	cookies, err := l.logIn(l.serviceAddr, 1)
+	cmd, err := b.serve(b.binary, b.sidecarAddr, "VIPPSAUTH_UPSTREAM=http://"+b.appAddr)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("memory of a process with %d idle WebSockets, as the kernel counts it (VmRSS), scopes %q:\n", n, scopes)
-	var grown []float64
-	for _, p := range []struct {
-		process *process
-		addr    string
-	}{{l.bare, l.bareAddr}, {l.service, l.serviceAddr}} {
-		before, after, err := p.process.withWebSockets(p.addr, cookies[0], n)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.process.name, err)
-		}
-		fmt.Printf("  %-32s %6.1f MB before, %6.1f MB with them: %5.1f KB each\n", p.process.name, before, after, (after-before)*1000/float64(n))
-		grown = append(grown, after)
+	sidecar, err := b.launch("vippsauth as a sidecar", cmd, b.sidecarAddr)
+	if err != nil {
+		return err
 	}
-	fmt.Printf("  the sidecar holds %.1f MB beyond the bare proxy (less than 40 is wanted)\n", grown[1]-grown[0])
+	cookies, err := b.logIn(b.sidecarAddr, 1)
+	if err != nil {
+		return err
+	}
+	b.table.heading(fmt.Sprintf("%d idle WebSockets, memory", b.sockets), "before", "with them", "each", "bar")
+	_, least, err := b.withWebSockets(proxy, addr, cookies[0])
+	if err != nil {
+		return err
+	}
+	_, most, err := b.withWebSockets(sidecar, b.sidecarAddr, cookies[0])
+	if err != nil {
+		return err
+	}
+	b.table.row("  vippsauth beyond the bare proxy", "", megabytes(most-least), "", held(most-least, 40, "under %.0f MB"))
 	return nil
 }
 
-// startProxies starts the app, the bare proxy and the sidecar, all in processes of their own.
-func (l *lab) startProxies(app, scopes string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if err := build("./cmd/vippsauth", l.binary); err != nil {
-		return err
-	}
-	client := emulator.Client{ID: "ratio", Secret: "ratio-secret", Name: "Ratio", RedirectURIs: []string{"http://" + l.serviceAddr + "/_vipps/callback"}}
-	if l.vipps, err = emulator.Start("127.0.0.1:0", emulator.Config{Spinner: -1, Clients: []emulator.Client{client}}); err != nil {
-		return err
-	}
-	if l.caddy, err = run1("app", exec.Command(self, "-serve", app), app); err != nil { // its place is free here
-		return err
-	}
-	if l.bare, err = run1("bare httputil.ReverseProxy", exec.Command(self, "-serve", l.bareAddr, "-to", app), l.bareAddr); err != nil {
-		return err
-	}
-	key, err := session.NewKey()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(l.binary, "serve", "--upstream=http://"+app)
-	cmd.Env = append(os.Environ(), "VIPPSAUTH_ISSUER="+l.vipps.Issuer, "VIPPSAUTH_CLIENT_ID=ratio", "VIPPSAUTH_CLIENT_SECRET=ratio-secret",
-		"VIPPSAUTH_PUBLIC_URL=http://"+l.serviceAddr, "VIPPSAUTH_LISTEN="+l.serviceAddr, "VIPPSAUTH_OPS_LISTEN="+free(),
-		"VIPPSAUTH_COOKIE_KEYS="+key.Encode(), "VIPPSAUTH_ALLOW=anyone", "VIPPSAUTH_SCOPES="+scopes, "VIPPSAUTH_LOG_LEVEL=error")
-	l.service, err = run1("vippsauth serve, as a sidecar", cmd, l.serviceAddr)
-	return err
-}
+func megabytes(mb float64) string { return fmt.Sprintf("%.1f MB", mb) }
 
-// withWebSockets opens n of them and says what the process holds before, and after a while with all of them idle, in MB.
-func (p *process) withWebSockets(addr, cookie string, n int) (before, after float64, err error) {
+// withWebSockets opens them and says what the process holds before, and after a while with all of them idle, in MB.
+func (b *bench) withWebSockets(p *process, addr, cookie string) (before, after float64, err error) {
 	if before, err = p.megabytes(); err != nil {
 		return 0, 0, err
 	}
-	for range n {
+	for range b.sockets {
 		conn, err := openWebSocket(addr, cookie)
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, fmt.Errorf("%s: %w", p.name, err)
 		}
 		defer conn.Close()
 	}
 	time.Sleep(3 * time.Second) // what the handshakes leave may go
-	after, err = p.megabytes()
-	return before, after, err
+	if after, err = p.megabytes(); err != nil {
+		return 0, 0, err
+	}
+	b.table.row("  "+p.name, megabytes(before), megabytes(after), fmt.Sprintf("%.1f kB", (after-before)*1000/float64(b.sockets)))
+	return before, after, nil
 }
 
 // openWebSocket does the handshake as a browser does, and sends one frame there and back.
@@ -136,24 +100,12 @@ func openWebSocket(addr, cookie string) (net.Conn, error) {
 	return conn, nil
 }
 
-// megabytes is rss as a number.
-func (p *process) megabytes() (float64, error) {
-	text, err := p.rss()
-	if err != nil {
-		return 0, err
-	}
-	kb, err := strconv.ParseFloat(strings.TrimSuffix(text, " kB"), 64)
-	return kb * 1024 / 1e6, err
-}
-
-// serveProxy is the least that passes WebSockets on.
-func serveProxy(addr, to string) error {
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+// bareProxy is the least that passes WebSockets on.
+func bareProxy(to string) http.Handler {
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: to})
 		r.Out.Host = r.In.Host
 	}}
-	server := &http.Server{Addr: addr, Handler: proxy, ReadHeaderTimeout: 10 * time.Second}
-	return server.ListenAndServe()
 }
 
 // echo accepts a WebSocket and sends back every byte, whatever frames they are.
