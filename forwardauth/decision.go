@@ -45,7 +45,7 @@ type Decision struct {
 	kind   requestKind
 	site   *site
 	opened *opened
-	values [][]string // of the identity headers, as the policy that was asked has them
+	view   *view // of opened, by the policy that was asked
 }
 
 // Authenticated reports whether the request passes with a person's identity.

@@ -43,6 +43,7 @@ type Engine struct {
 
 	rules      []*rules        // the first is the default policy
 	names      []string        // of the identity headers of all engines that were made together, in the form of the header map
+	unnamed    []string        // emptyHeaders of a request without an identity
 	claims     []string        // those that a session keeps
 	released   map[string]bool // those of them that a header of the default policy carries
 	readable   bool            // some policy lets pages be read anonymously
@@ -194,8 +195,10 @@ func (e *Engine) RedirectURIs() []string {
 
 // Decide judges one request: session, then policy. It sets nothing and asks nothing of the network: that a request
 // passes never depends on what the answer to it could set.
-func (e *Engine) Decide(o Original) Decision {
-	s := e.siteOf(o.Host)
+func (e *Engine) Decide(o Original) Decision { return e.decide(e.siteOf(o.Host), &o) }
+
+// decide is Decide for a request whose site has been looked up; nil is nobody's.
+func (e *Engine) decide(s *site, o *Original) Decision {
 	if s == nil {
 		return Decision{Verdict: Misdirected, kind: classify(o)}
 	}
@@ -220,12 +223,15 @@ func (e *Engine) Decide(o Original) Decision {
 	if e.renewalDue(op, now) && classify(o) == kindNavigation && op.askRenewal(now) {
 		return s.renewal(o)
 	}
-	return Decision{Verdict: Allow, site: s, opened: op, values: op.views[r.index].values}
+	return Decision{Verdict: Allow, site: s, opened: op, view: &op.views[r.index]}
 }
 
 // of is the engine whose site a host is, and e itself where it is nobody's.
-func (e *Engine) of(host string) *Engine {
-	if s := e.siteOf(host); s != nil {
+func (e *Engine) of(host string) *Engine { return e.at(e.siteOf(host)) }
+
+// at is the engine of a site, and e itself for none.
+func (e *Engine) at(s *site) *Engine {
+	if s != nil {
 		return s.engine
 	}
 	return e
@@ -243,7 +249,7 @@ func (e *Engine) siteOf(host string) *site {
 	return nil
 }
 
-func (e *Engine) withoutSession(s *site, o Original, r *rules, now time.Time) Decision {
+func (e *Engine) withoutSession(s *site, o *Original, r *rules, now time.Time) Decision {
 	kind := classify(o)
 	d := Decision{Verdict: Login, kind: kind, site: s}
 	if r.mode == modeAnonymous {
@@ -276,7 +282,7 @@ func stripMark(r *http.Request) {
 }
 
 // atLogoutPath sends a person who navigates to a logout path of the app to our logout page.
-func (e *Engine) atLogoutPath(s *site, o Original) (Decision, bool) {
+func (e *Engine) atLogoutPath(s *site, o *Original) (Decision, bool) {
 	path, _, _ := strings.Cut(o.URI, "?")
 	if !e.logoutPath[path] {
 		return Decision{}, false
@@ -289,12 +295,12 @@ func (e *Engine) atLogoutPath(s *site, o Original) (Decision, bool) {
 }
 
 // loginURL is where a navigation without a session goes first.
-func (s *site) loginURL(o Original, m mode) string {
+func (s *site) loginURL(o *Original, m mode) string {
 	return s.loginFor(returnToFromURI(o.Prefix+o.URI)) + m.query(s.engine.rules[0].mode)
 }
 
 // renewal sends a navigation by way of the login page, which renews its session.
-func (s *site) renewal(o Original) Decision {
+func (s *site) renewal(o *Original) Decision {
 	return Decision{Verdict: Login, Location: s.loginFor(returnToFromURI(o.Prefix + o.URI)), kind: kindNavigation, site: s}
 }
 

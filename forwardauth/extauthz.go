@@ -16,17 +16,19 @@ const (
 func (e *Engine) extAuthz(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusUnauthorized
 	o, err := fromExtAuthz(r)
+	var s *site
 	if err != nil {
 		e.unreadable(err, r.RemoteAddr)
 	} else {
-		e = e.of(o.Host)
-		status = e.unfit(o)
+		s = e.siteOf(o.Host)
+		e = e.at(s)
+		status = e.unfit(&o)
 	}
 	if status != 0 {
 		e.badQuestion(w, r, status, o)
 		return
 	}
-	d := e.Decide(o)
+	d := e.decide(s, &o)
 	e.metrics.verdict(&d)
 	if d.Verdict != Allow {
 		e.refuse(w, r, o, d)
@@ -34,29 +36,38 @@ func (e *Engine) extAuthz(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	e.allow(h, &d)
-	e.removeEmpty(h, r.Header[headerProxySecret] != nil)
+	empty := e.unnamed
+	if d.opened != nil {
+		empty = d.view.empty
+	}
+	if r.Header[headerProxySecret] != nil {
+		empty = alsoSecret(empty)
+	}
+	if empty != nil {
+		h[headerToRemove] = empty
+	}
 }
 
-// removeEmpty tells Envoy to take the identity headers without a value out of the request: it would hand the application
-// an empty one. Those with a value must not be named: Envoy removes after it has set. The proxy's secret goes too: what
-// Envoy sets in the question is in the request what the client made of it.
-func (e *Engine) removeEmpty(h http.Header, secret bool) {
-	var b strings.Builder
-	add := func(name string) {
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(name)
-	}
-	for _, name := range e.names {
-		if values := h[name]; len(values) != 1 || values[0] == "" {
-			add(name)
+// emptyHeaders is what tells Envoy to take the identity headers without a value out of the request: it would hand the
+// application an empty one. Those with a value must not be named: Envoy removes after it has set. It is nil for none.
+func emptyHeaders(names []string, value func(i int) string) []string {
+	var empty []string
+	for i, name := range names {
+		if value(i) == "" {
+			empty = append(empty, name)
 		}
 	}
-	if secret {
-		add(headerProxySecret)
+	if empty == nil {
+		return nil
 	}
-	if b.Len() > 0 {
-		h[headerToRemove] = []string{b.String()}
+	return []string{strings.Join(empty, ",")}
+}
+
+// alsoSecret is that with the proxy's secret, which goes too: what Envoy sets in the question is in the request what the
+// client made of it. What emptyHeaders made is shared, and stays as it is.
+func alsoSecret(empty []string) []string {
+	if empty == nil {
+		return []string{headerProxySecret}
 	}
+	return []string{empty[0] + "," + headerProxySecret}
 }

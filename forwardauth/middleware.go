@@ -44,7 +44,8 @@ func (e *Engine) ProtectSites(next func(origin string) http.Handler) http.Handle
 func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, protected bool,
 	next func(http.ResponseWriter, *http.Request, Decision) error,
 ) error {
-	e = e.of(o.Host)
+	s := e.siteOf(o.Host)
+	e = e.at(s)
 	path, _, _ := strings.Cut(o.URI, "?")
 	if strings.HasPrefix(path, pathPrefix) {
 		e.endpoint(w, r, o, path)
@@ -55,7 +56,7 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 	e.strip.cleanTrailer(r)
 	d := Decision{Verdict: Allow}
 	if protected {
-		d = e.Decide(o)
+		d = e.decide(s, &o)
 		e.metrics.verdict(&d)
 		if d.Verdict != Allow {
 			boundBody(w, r)
@@ -82,7 +83,7 @@ func (e *Engine) identify(h http.Header, d *Decision) {
 	}
 	own := make([]string, len(e.names))
 	for i, name := range e.names {
-		own[i] = d.values[i][0]
+		own[i] = d.view.values[i][0]
 		if own[i] != "" {
 			h[name] = own[i : i+1 : i+1]
 		}

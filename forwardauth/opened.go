@@ -134,7 +134,9 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 	op.phone, _ = d.claim("phone_number")
 	op.views = make([]view, len(e.rules))
 	for i, r := range e.rules {
-		op.views[i].values = headerValues(d, r.specs)
+		v := &op.views[i]
+		v.values = headerValues(d, r.specs)
+		v.empty = emptyHeaders(e.names, func(i int) string { return v.values[i][0] })
 	}
 	return op, noCookie
 }

@@ -73,10 +73,12 @@ func fromForwardAuth(h http.Header) (Original, error) {
 
 // checked returns o with its scheme and host as they are compared, or an error when one of its parts is not what a
 // request has.
-func (o Original) checked() (Original, error) { return o.checkedAs("method", "scheme", "host", "path") }
+func (o Original) checked() (Original, error) {
+	return o.checkedAs("method", "scheme", "host", "path")
+}
 
-// checkedAs is checked, with the names of the parts for its error.
-func (o Original) checkedAs(method, scheme, host, uri string) (Original, error) {
+// checkedAs is checked, with the names of the parts for its error. It works in place.
+func (o *Original) checkedAs(method, scheme, host, uri string) (Original, error) {
 	o.Scheme = webScheme(o.Scheme)
 	switch {
 	case !validMethod(o.Method):
@@ -89,7 +91,7 @@ func (o Original) checkedAs(method, scheme, host, uri string) (Original, error) 
 	if o.Host = normalizeHost(o.Host, o.Scheme); o.Host == "" {
 		return Original{}, malformed(host)
 	}
-	return o, nil
+	return *o, nil
 }
 
 // fromAuthRequest recovers the judged request from X-Original-Method and the
@@ -247,7 +249,7 @@ const (
 
 // classify tells the three kinds of request apart by what browsers say of them
 // (Fetch Metadata), and by Accept for clients that say nothing.
-func classify(o Original) requestKind {
+func classify(o *Original) requestKind {
 	modes, dests := o.Header["Sec-Fetch-Mode"], o.Header["Sec-Fetch-Dest"]
 	loads := (o.Method == http.MethodGet || o.Method == http.MethodHead) && !isPrefetch(o.Header)
 	if len(modes) == 0 && len(dests) == 0 {

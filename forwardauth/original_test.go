@@ -288,11 +288,11 @@ func TestClassify(t *testing.T) {
 		{"almost html", "GET", http.Header{"Accept": {"text/htmlx, x/text/html"}}, kindOther},
 		{"nothing", "GET", nil, kindOther},
 	} {
-		if got := classify(Original{Method: test.method, Header: test.header}); got != test.want {
+		if got := classify(&Original{Method: test.method, Header: test.header}); got != test.want {
 			t.Errorf("%s: %d, want %d", test.name, got, test.want)
 		}
 	}
-	if classify(Original{}) != kindOther {
+	if classify(&Original{}) != kindOther {
 		t.Error("the zero request is not of the kind that gets 401")
 	}
 }
@@ -408,7 +408,7 @@ func TestOriginalsDoNotAllocate(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		classify(o)
+		classify(&o)
 		fromRequest(r, "https")
 	}); n != 0 {
 		t.Errorf("%.0f allocations", n)

@@ -135,7 +135,7 @@ func (e *Engine) AppUnavailable(w http.ResponseWriter, r *http.Request, status i
 	reference := newReference()
 	e.metrics.refused("app_unavailable")
 	e.log.Error("the application doesn't answer", zap.String("reference", reference), zap.String("method", r.Method), zap.Int("status", status), zap.Error(err))
-	if classify(o) == kindOther {
+	if classify(&o) == kindOther {
 		w.Header().Set(headerRequestID, reference)
 		writeJSON(w, r, status, errorAnswer{Error: "app_unavailable"})
 		return
@@ -186,7 +186,7 @@ func (e *Engine) navigationOnly(w http.ResponseWriter, r *http.Request, s *site,
 		(len(accept) == 0 || len(accept) == 1 && accept[0] == "*/*") {
 		return true // curl, which has followed a redirect here
 	}
-	switch classify(Original{Method: r.Method, Scheme: o.Scheme, Host: o.Host, URI: o.URI, Header: r.Header}) {
+	switch classify(&Original{Method: r.Method, Scheme: o.Scheme, Host: o.Host, URI: o.URI, Header: r.Header}) {
 	case kindNavigation:
 		return true
 	case kindPageOtherWay:

@@ -164,6 +164,12 @@ func alignHeaders(engines []*Engine) {
 	for _, e := range engines {
 		e.names, e.strip = names, newStripper(union)
 		e.strip.configured = namesOf(headersOf([]*Engine{e}))
+		e.unnamed = emptyHeaders(names, func(i int) string {
+			if names[i] == headerAuth {
+				return authAnonymous
+			}
+			return ""
+		})
 		for _, r := range e.rules {
 			r.align(union)
 		}
@@ -220,6 +226,7 @@ func (e *Engine) rulesOf(name string) *rules {
 // view is a session as one policy sees it.
 type view struct {
 	values  [][]string    // one for each of the engine's names; for answers of ours only, see [Engine.identify]
+	empty   []string      // see emptyHeaders
 	verdict atomic.Uint64 // version of the policy << 1 | allowed; 0 is none yet
 }
 

@@ -201,20 +201,21 @@ func peerAddress(remote string) string {
 }
 
 // judged recovers the request that a proxy asks about and refuses one that could hand the app an identity of
-// the client's own making.
-func (e *Engine) judged(r *http.Request, policy string, read func(http.Header) (Original, error)) (*Engine, Original, int) {
+// the client's own making. With it come the site that it is for, which is nil for nobody's, and that site's engine.
+func (e *Engine) judged(r *http.Request, policy string, read func(http.Header) (Original, error)) (*Engine, *site, Original, int) {
 	o, err := read(r.Header)
 	if err != nil {
 		e.unreadable(err, r.RemoteAddr)
-		return e, o, http.StatusUnauthorized
+		return e, nil, o, http.StatusUnauthorized
 	}
 	o.Policy = policy
-	e = e.of(o.Host)
-	return e, o, e.unfit(o)
+	s := e.siteOf(o.Host)
+	e = e.at(s)
+	return e, s, o, e.unfit(&o)
 }
 
 // unfit returns 403 for a question that can't be answered with an identity, whoever asks, and 0 for others.
-func (e *Engine) unfit(o Original) int {
+func (e *Engine) unfit(o *Original) int {
 	if e.rulesOf(o.Policy) == nil {
 		e.unknownPolicy(o.Policy)
 		return http.StatusForbidden
@@ -246,17 +247,17 @@ func (e *Engine) refuseAlias(h http.Header) int {
 
 // forwardAuth is the dialect of Traefik, Caddy's forward_auth and HAProxy.
 func (e *Engine) forwardAuth(w http.ResponseWriter, r *http.Request, policy string) {
-	e, o, status := e.judged(r, policy, fromForwardAuth)
+	e, s, o, status := e.judged(r, policy, fromForwardAuth)
 	if status != 0 {
 		e.badQuestion(w, r, status, o)
 		return
 	}
-	e.answer(w, r, o)
+	e.answer(w, r, s, o)
 }
 
 // answer judges o and answers as most proxies want it: 200 to let it pass, and otherwise what the client is to get.
-func (e *Engine) answer(w http.ResponseWriter, r *http.Request, o Original) {
-	d := e.Decide(o)
+func (e *Engine) answer(w http.ResponseWriter, r *http.Request, s *site, o Original) {
+	d := e.decide(s, &o)
 	e.metrics.verdict(&d)
 	if d.Verdict == Allow {
 		e.allow(w.Header(), &d)
@@ -272,18 +273,20 @@ func (e *Engine) answer(w http.ResponseWriter, r *http.Request, o Original) {
 func (e *Engine) Judge(w http.ResponseWriter, o Original, peer string) {
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: pathAuthz}, Header: o.Header, Host: o.Host, RemoteAddr: peer}
 	status := http.StatusUnauthorized
+	var s *site
 	var err error
 	if o, err = o.checked(); err != nil {
 		e.unreadable(err, peer)
 	} else {
-		e = e.of(o.Host)
-		status = e.unfit(o)
+		s = e.siteOf(o.Host)
+		e = e.at(s)
+		status = e.unfit(&o)
 	}
 	if status != 0 {
 		e.badQuestion(w, r, status, o)
 		return
 	}
-	e.answer(w, r, o)
+	e.answer(w, r, s, o)
 }
 
 // Unreadable answers for a question in a protocol of its own that is none, and says why in the log.
@@ -294,9 +297,9 @@ func (e *Engine) Unreadable(w http.ResponseWriter, err error, peer string) {
 
 // authRequest is the dialect of nginx's auth_request: 200, 401 or 403, and nothing else ever.
 func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request, policy string) {
-	e, o, status := e.judged(r, policy, fromAuthRequest)
+	e, s, o, status := e.judged(r, policy, fromAuthRequest)
 	if status == 0 {
-		d := e.Decide(o)
+		d := e.decide(s, &o)
 		e.metrics.verdict(&d)
 		switch d.Verdict {
 		case Allow:
@@ -318,14 +321,14 @@ func (e *Engine) authRequest(w http.ResponseWriter, r *http.Request, policy stri
 
 // challenge answers what nginx sends here after a 401 or 403 of auth-request, as forward-auth would have.
 func (e *Engine) challenge(w http.ResponseWriter, r *http.Request, policy string) {
-	e, o, status := e.judged(r, policy, fromAuthRequest)
+	e, s, o, status := e.judged(r, policy, fromAuthRequest)
 	if status != 0 {
 		e.badQuestion(w, r, status, o)
 		return
 	}
-	d := e.Decide(o)
-	if d.Authenticated() && e.renewalDue(d.opened, e.now()) && classify(o) == kindNavigation {
-		d = d.site.renewal(o) // auth-request has just refused it for that, and counts how often
+	d := e.decide(s, &o)
+	if d.Authenticated() && e.renewalDue(d.opened, e.now()) && classify(&o) == kindNavigation {
+		d = s.renewal(&o) // auth-request has just refused it for that, and counts how often
 	}
 	if d.Verdict == Allow {
 		e.page(w, r, d.site, page{Kind: pageAlready, Status: http.StatusForbidden, ReturnTo: returnToFromURI(o.Prefix + o.URI)})
@@ -346,7 +349,7 @@ func (e *Engine) allow(h http.Header, d *Decision) {
 		return
 	}
 	for i, name := range e.names {
-		h[name] = d.values[i]
+		h[name] = d.view.values[i]
 	}
 }
 
