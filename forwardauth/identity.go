@@ -92,29 +92,42 @@ func (s *stripper) strip(h http.Header) (had bool) {
 	return had
 }
 
-// cleanConnection takes our names out of Connection. A proxy behind us deletes
-// every header that Connection names (RFC 9110, section 7.6.1), so a client
-// could remove the identity that we are about to set. Lines without a name of
-// ours stay as they are.
-func (s *stripper) cleanConnection(h http.Header) {
-	for name, lines := range h {
-		if len(name) != len("Connection") || !strings.EqualFold(name, "Connection") || !slices.ContainsFunc(lines, s.names) {
-			continue
-		}
-		kept := make([]string, 0, len(lines))
-		for _, line := range lines {
-			if s.names(line) {
-				line = s.without(line)
-			}
-			if line != "" {
-				kept = append(kept, line)
-			}
-		}
-		if len(kept) == 0 {
+// clean is what a request goes through before it may pass: every header of ours is deleted, and our names are taken
+// out of Connection. A proxy behind us deletes every header that Connection names (RFC 9110, section 7.6.1), so a client
+// could remove the identity that we are about to set.
+func (s *stripper) clean(h http.Header) {
+	for name, lines := range h { // one walk for both: every request pays for it
+		switch {
+		case s.ours(name):
 			delete(h, name)
-		} else {
-			h[name] = kept
+		case isConnection(name):
+			s.cleanLines(h, name, lines)
 		}
+	}
+}
+
+func isConnection(name string) bool {
+	return len(name) == len("Connection") && strings.EqualFold(name, "Connection")
+}
+
+// cleanLines takes our names out of the lines of a Connection header. Lines without a name of ours stay as they are.
+func (s *stripper) cleanLines(h http.Header, name string, lines []string) {
+	if !slices.ContainsFunc(lines, s.names) {
+		return
+	}
+	kept := make([]string, 0, len(lines))
+	for _, line := range lines {
+		if s.names(line) {
+			line = s.without(line)
+		}
+		if line != "" {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, name)
+	} else {
+		h[name] = kept
 	}
 }
 

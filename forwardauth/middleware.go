@@ -51,8 +51,7 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 		e.endpoint(w, r, o, path)
 		return nil
 	}
-	e.strip.strip(r.Header)
-	e.strip.cleanConnection(r.Header)
+	e.strip.clean(r.Header)
 	e.strip.cleanTrailer(r)
 	d := Decision{Verdict: Allow}
 	if protected {
