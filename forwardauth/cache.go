@@ -1,15 +1,17 @@
 package forwardauth
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync"
 	"sync/atomic"
 )
 
 const (
-	cacheShards   = 64
-	cacheCapacity = 16384 // opened sessions of one site
-	shardCapacity = cacheCapacity / cacheShards
+	cacheShardBits = 6
+	cacheShards    = 1 << cacheShardBits
+	cacheCapacity  = 16384 // opened sessions of one site
+	shardCapacity  = cacheCapacity / cacheShards
 )
 
 // openedCache keeps sessions that were opened lately, so that the cookie of a busy browser is unsealed once.
@@ -38,11 +40,11 @@ type cacheEntry struct {
 // shard picks by the last bytes of the value: of a sealed cookie those are its authentication code. Values
 // that don't open are never kept, so nobody can aim at one shard.
 func (c *openedCache) shard(value string) *cacheShard {
-	h := uint32(2166136261)
-	for i := max(0, len(value)-12); i < len(value); i++ {
-		h = (h ^ uint32(value[i])) * 16777619
+	var tail uint64
+	if n := len(value) - 8; n >= 0 {
+		tail = binary.LittleEndian.Uint64([]byte(value[n:]))
 	}
-	return &c.shards[(h^h>>15)%cacheShards]
+	return &c.shards[tail*0x9e3779b97f4a7c15>>(64-cacheShardBits)] // Fibonacci hashing
 }
 
 func (c *openedCache) get(value string) *opened {
