@@ -188,7 +188,7 @@ func (b *bench) apache() error {
 		if err != nil {
 			return nil, err
 		}
-		text := fmt.Sprintf("ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile %[1]s/pid\nErrorLog /dev/stderr\nLogLevel warn\nServerName localhost\nMaxKeepAliveRequests 0\n"+
+		text := fmt.Sprintf("ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile %[1]s/pid\nErrorLog %[1]s/error.log\nServerName localhost\nMaxKeepAliveRequests 0\n"+
 			"LogFormat \"%%h %%l %%u %%t \\\"%%r\\\" %%>s %%O \\\"%%{Referer}i\\\" \\\"%%{User-Agent}i\\\"\" combined\nUser nobody\nGroup nogroup\n", dir)
 		for name := range strings.FieldsSeq(apacheModules) {
 			text += fmt.Sprintf("LoadModule %[1]s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", name)
