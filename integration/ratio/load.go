@@ -27,7 +27,7 @@ type target struct {
 	requests [][]byte
 	rpc      *rpcTarget // in place of requests
 	status   string
-	identity bool // the answer says who it is: its headers, or its body, where the app lists those that it got
+	identity bool // the answer says who it is: in a header, or in the app's page
 
 	cpu     []time.Duration // of one request, by round
 	rate    []float64       // requests a second, by round
