@@ -61,7 +61,7 @@ func main() {
 	only := flag.String("only", all, "what to measure")
 	skip := flag.String("skip", "", "what of it to leave out")
 	b := &bench{}
-	flag.IntVar(&b.rounds, "rounds", 41, "rounds; the median of their ratios counts")
+	flag.IntVar(&b.rounds, "rounds", 31, "rounds; the median of their ratios counts")
 	flag.IntVar(&b.requests, "requests", 6_000, "requests a round and server; a half to an eighth of it through a proxy")
 	flag.IntVar(&b.sockets, "sockets", 1_000, "idle WebSockets")
 	scopes := flag.String("scopes", "openid", "scopes, by which the default headers are more or fewer")
