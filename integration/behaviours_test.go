@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
@@ -20,6 +21,12 @@ type differs struct {
 	keepsCookies bool   // the app gets our cookies too: the front end can't take them out
 	bare         bool   // it has no page of its own for when the service is away
 	inProcess    bool   // there is no service beside the front end that could be away: the provider is what can be
+	tellsScripts bool   // scripts get JSON while the service is away, and not the page
+
+	waits    time.Duration // the longest that it waits for an answer; 0: five seconds
+	believes []int         // another server's answers in the service's place that it takes for a yes: the app is asked, by nobody
+	passesOn []int         // another server's answers that it gives to whoever asked
+	hurried  bool          // nothing is tried that takes its time
 }
 
 // A behaviour is one thing that every front end has to do, whatever it is (reference: the conformance list of the peers).
@@ -27,6 +34,8 @@ type behaviour struct {
 	name string
 	test func(t *testing.T, f *front)
 }
+
+const closesWithPage = "fails closed, with a page"
 
 // behaviours are in the order in which they run: the last ends the service.
 func behaviours(d differs) []behaviour {
@@ -50,7 +59,9 @@ func behaviours(d differs) []behaviour {
 		{"vippsauth doctor finds nothing wrong", doctorIsContent},
 		{"logout", logout},
 		{"somebody who is not on the list is denied", refused},
-		{"fails closed, with a page", func(t *testing.T, f *front) { failsClosed(t, f, d) }},
+		{"restart under load: nobody passes without a session, none is lost", func(t *testing.T, f *front) { restartsUnderLoad(t, f, d) }},
+		{"the service slow, cut or wrong: nobody passes, people see a page", func(t *testing.T, f *front) { atItsWorst(t, f, d) }},
+		{closesWithPage, func(t *testing.T, f *front) { failsClosed(t, f, d) }},
 	}
 }
 
@@ -59,6 +70,9 @@ func conforms(t *testing.T, f *front, d differs) {
 	t.Helper()
 	if d.name == "" {
 		d.name = t.Name()
+	}
+	if d.waits == 0 {
+		d.waits = 5 * time.Second
 	}
 	for _, b := range behaviours(d) {
 		t.Run(b.name, func(t *testing.T) {
@@ -112,17 +126,15 @@ func failsClosed(t *testing.T, f *front, d differs) {
 	}
 	hits := f.app.hits()
 	for _, b := range asks {
-		a := b.open(f.origin + "/")
-		if d.bare {
-			if a.StatusCode != http.StatusInternalServerError || a.text != "" {
-				t.Errorf("a page visit meanwhile: %d %s", a.StatusCode, a.words())
+		for _, path := range []string{"/", "/_vipps/login?rd=%2F"} {
+			a := b.open(f.origin + path)
+			if d.inProcess {
+				if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Retry-After") == "" || !strings.Contains(a.text, "Try again") {
+					t.Errorf("a page visit meanwhile: %d %v %s", a.StatusCode, a.Header, a.words())
+				}
+			} else if wrong := d.awayPage(a, true); wrong != "" && (path == "/" || !d.bare) {
+				t.Errorf("%s meanwhile: %s: %d %v %s", path, wrong, a.StatusCode, a.Header, a.words())
 			}
-		} else if a.StatusCode != http.StatusServiceUnavailable || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") ||
-			!strings.Contains(a.text, "Try again") && !strings.Contains(a.text, "try again") {
-			t.Errorf("a page visit meanwhile: %d, %s: %s", a.StatusCode, a.Header.Get("Content-Type"), a.words())
-		}
-		if !d.bare && (a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Retry-After") == "") {
-			t.Errorf("the page has Cache-Control %q and Retry-After %q", a.Header.Get("Cache-Control"), a.Header.Get("Retry-After"))
 		}
 		for _, h := range []http.Header{fetching(), with(fetching(), "X-Vipps-Sub", "evil")} {
 			if a := b.send(http.MethodPost, f.origin+"/", h, strings.NewReader("x=1")); a.StatusCode < 400 {
@@ -168,7 +180,7 @@ func (o *table) print(w io.Writer) (holes int) {
 		fmt.Fprintf(w, "  [%c] %s\n", 'A'+i, front)
 	}
 	for _, b := range behaviours(differs{}) {
-		fmt.Fprintf(w, "  %-62s", b.name)
+		fmt.Fprintf(w, "  %-68s", b.name)
 		for _, front := range o.fronts {
 			passed, ran := o.passed[[2]string{front, b.name}]
 			switch {

@@ -39,7 +39,15 @@ func TestCaddyForwardAuth(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	startCaddyForwardAuth(t, f)
-	conforms(t, f, differs{name: "Caddy forward_auth"})
+	conforms(t, f, differs{name: "Caddy forward_auth", tellsScripts: true})
+}
+
+func TestCaddyForwardAuthAppDown(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.serve("--trusted-proxies=loopback")
+	startCaddyForwardAuth(t, f)
+	appDown(t, f)
 }
 
 // forwardAuthOverTLS is the same with Caddy's own TLS.
@@ -58,7 +66,7 @@ func TestCaddyForwardAuthHTTP3(t *testing.T) {
 	f.http3 = true
 	forwardAuthOverTLS(t, f)
 	cookieAttributes(t, f.loggedIn(), true)
-	conforms(t, f, differs{name: "Caddy forward_auth, HTTP/3"})
+	conforms(t, f, differs{name: "Caddy forward_auth, HTTP/3", tellsScripts: true})
 }
 
 // moduleSite is a site with the module in front of the app. Settings may be added.
@@ -70,7 +78,8 @@ func TestCaddyModule(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.secrets.add("client secret", clientSecret)
-	f.checkLog(startCaddy(t, f, "", moduleSite(f, "")))
+	f.judge = startCaddy(t, f, "", moduleSite(f, ""))
+	f.checkLog(f.judge)
 	conforms(t, f, differs{name: "Caddy module", inProcess: true})
 }
 
@@ -80,7 +89,8 @@ func moduleOverTLS(t *testing.T, f *front) {
 	f.overTLS()
 	f.tls = moduleTLS()
 	f.secrets.add("client secret", clientSecret)
-	f.checkLog(startCaddy(t, f, ownTLS, strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)))
+	f.judge = startCaddy(t, f, ownTLS, strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1))
+	f.checkLog(f.judge)
 }
 
 // moduleTLS trusts Caddy's own authority, which is made for each test, as it trusts anybody.

@@ -2,70 +2,13 @@ package integration_test
 
 import (
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
-
-// A service that is stopped in its tracks, or whose answers are cut anywhere in their head: nobody passes, people see
-// the page, and afterwards all is as before.
-func TestCaddyForwardAuthSlowOrCut(t *testing.T) {
-	t.Parallel()
-	f := newFront(t)
-	f.serve("--trusted-proxies=loopback")
-	service := f.addr
-	f.addr = freeAddr(t)
-	cut := startCutter(t, f.addr, service)
-	startCaddyForwardAuth(t, f)
-	in := f.loggedIn()
-	hits := f.app.hits()
-
-	for _, after := range []int{0, 1, 9, 15, 17, 40, 120, 300, 400} { // in the status line, between lines, in a header
-		cut.set(after)
-		for _, b := range []*browser{in, f.browser()} {
-			if b != in && after > 120 {
-				continue // a redirect is no longer than that
-			}
-			if wrong := unavailablePage(b.send(http.MethodGet, f.origin+"/cut", navigation(), nil)); wrong != "" {
-				t.Errorf("cut after %d bytes: %s", after, wrong)
-			}
-		}
-	}
-	cut.set(-1)
-	if err := f.service.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the service stands still", func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.service.cmd.Process.Pid)) // proc(5): the state follows the name
-		return err == nil && strings.Contains(string(stat), ") T ")
-	})
-	for _, b := range []*browser{in, f.browser()} {
-		begin := time.Now()
-		if wrong := unavailablePage(b.send(http.MethodGet, f.origin+"/slow", navigation(), nil)); wrong != "" {
-			t.Errorf("slow: %s", wrong)
-		}
-		if took := time.Since(begin); took > 9*time.Second {
-			t.Errorf("the page came after %s", took)
-		}
-	}
-	if err := f.service.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	if f.app.hits() != hits {
-		t.Errorf("the app was asked %d times", f.app.hits()-hits)
-	}
-	if a := in.open(f.origin + "/"); a.StatusCode != http.StatusOK || len(in.trail) != 1 {
-		t.Errorf("afterwards: %d at %v", a.StatusCode, in.trail)
-	}
-}
 
 // Attack: a Caddy that lets other spellings of a header through, as earlier ones did and as one can be told to.
 func TestSec_C010_CaddyForwardAuthWithAliases(t *testing.T) {
@@ -201,73 +144,4 @@ func TestCaddyModuleReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-}
-
-// cutter passes connections on to the service, and cuts its answers after so many bytes.
-type cutter struct {
-	mu    sync.Mutex
-	after int // negative: never
-}
-
-func startCutter(t *testing.T, listen, to string) *cutter {
-	t.Helper()
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ln.Close() })
-	c := &cutter{after: -1}
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go c.pass(conn, to)
-		}
-	}()
-	return c
-}
-
-func (c *cutter) set(after int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.after = after
-}
-
-func (c *cutter) pass(conn net.Conn, to string) {
-	defer conn.Close()
-	service, err := net.DialTimeout("tcp", to, 5*time.Second)
-	if err != nil {
-		return
-	}
-	defer service.Close()
-	go func() { _, _ = io.Copy(service, conn) }()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := service.Read(buf)
-		c.mu.Lock()
-		after := c.after
-		c.mu.Unlock()
-		if after >= 0 {
-			_, _ = conn.Write(buf[:min(n, after)])
-			return
-		}
-		if _, werr := conn.Write(buf[:n]); err != nil || werr != nil {
-			return
-		}
-	}
-}
-
-// unavailablePage tells what is wrong with the page that people see while nobody can judge; empty: nothing.
-func unavailablePage(a answer) string {
-	switch {
-	case a.StatusCode != http.StatusServiceUnavailable:
-		return http.StatusText(a.StatusCode)
-	case a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Retry-After") == "":
-		return "Cache-Control or Retry-After"
-	case !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") || !strings.Contains(a.text, "Nothing was sent to the site."):
-		return "the text"
-	}
-	return ""
 }

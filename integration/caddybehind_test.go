@@ -54,6 +54,7 @@ func startInnerCaddy(t *testing.T, f *front) string {
 	p := start(t, caddyProgram(t), command{name: "inner caddy", args: []string{"run", "--config", file, "--adapter", "caddyfile"}})
 	p.answers("http://" + inner + "/")
 	f.checkLog(p)
+	f.judge = p
 	return inner
 }
 

@@ -188,7 +188,7 @@ func TestCaddyHandlePath(t *testing.T) {
 func TestCaddyRoute(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
-	f.checkLog(startCaddy(t, f, "", fmt.Sprintf(`%s {
+	f.judge = startCaddy(t, f, "", fmt.Sprintf(`%s {
 	route {
 		request_header -X-Vipps-*
 		rewrite /old/* /new{uri}
@@ -197,7 +197,8 @@ func TestCaddyRoute(t *testing.T) {
 		reverse_proxy %s
 	}
 }
-`, f.origin, moduleBlock(f, "", ""), f.app.addr())))
+`, f.origin, moduleBlock(f, "", ""), f.app.addr()))
+	f.checkLog(f.judge)
 	b := f.loggedIn()
 	if a := b.open(f.origin + "/old/1"); a.StatusCode != http.StatusOK || f.app.last().URI != "/new/old/1" ||
 		f.app.last().Header.Get("X-User") != f.app.last().Header.Get("X-Vipps-Sub") {

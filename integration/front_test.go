@@ -34,6 +34,7 @@ type front struct {
 	app     *app
 	vipps   *emulator.Server // nil where the provider is another
 	service *process         // nil where the module does the service's work
+	judge   *process         // Caddy with the module then
 	ops     string           // the service's internal listener
 	tls     *tls.Config      // what browsers trust
 	http3   bool             // browsers speak HTTP/3 with the site

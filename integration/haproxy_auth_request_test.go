@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"testing"
+	"time"
 )
 
 // authRequestStandIn does what haproxy-auth-request's action auth-intercept does, which is not at hand here. Its rules, by
@@ -42,5 +43,5 @@ func TestHAProxyAuthRequest(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	runHAProxy(t, f, "haproxy/haproxy-auth-request.cfg", "/etc/haproxy/lua/auth-request.lua", write(t, "auth-request.lua", authRequestStandIn))
-	conforms(t, f, differs{name: "HAProxy, haproxy-auth-request (stand-in)"})
+	conforms(t, f, differs{name: "HAProxy, haproxy-auth-request (stand-in)", waits: 8 * time.Second})
 }

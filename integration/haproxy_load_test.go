@@ -7,90 +7,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
-
-func TestHAProxyRestart(t *testing.T) {
-	t.Parallel()
-	need(t, "haproxy")
-	f := newFront(t)
-	f.addr = freeAddr(t)
-	restarts(t, f, func() { startHAProxy(t, f) })
-}
-
-// D-14: the service restarts while people click. Nobody without a session passes, nobody with one is asked to log in
-// again; the most that anybody sees is the page that says to try again.
-func restarts(t *testing.T, f *front, startProxy func(), flags ...string) {
-	t.Helper()
-	f.ops = freeAddr(t)
-	keys := filepath.Join(t.TempDir(), "cookie-keys")
-	run := func() {
-		f.service = start(t, vippsauthProgram(t), command{
-			name: "vippsauth serve",
-			args: append([]string{
-				"serve", "--issuer=" + f.vipps.Issuer, "--client-id=" + clientID, "--public-url=" + f.origin, "--listen=" + f.addr, "--ops-listen=" + f.ops,
-				"--trusted-proxies=loopback", "--allow=anyone", "--cookie-keys-file=" + keys,
-			}, flags...),
-			env: []string{"VIPPSAUTH_CLIENT_SECRET=" + clientSecret},
-		})
-		f.service.answers("http://" + f.ops + "/readyz")
-	}
-	run()
-	startProxy()
-	var in []*browser
-	for range 3 {
-		in = append(in, f.loggedIn())
-	}
-	before := f.app.hits()
-	var passed, refused, away atomic.Int64
-	var clicking sync.WaitGroup
-	over := make(chan struct{})
-	click := func(b *browser, session bool) {
-		for {
-			select {
-			case <-over:
-				return
-			default:
-			}
-			a := b.send(http.MethodGet, f.origin+"/page", fetching(), nil)
-			switch {
-			case a.StatusCode == http.StatusServiceUnavailable && strings.Contains(a.text, "Try again in a minute"):
-				away.Add(1)
-			case session && a.StatusCode == http.StatusOK:
-				passed.Add(1)
-			case !session && a.StatusCode == http.StatusUnauthorized:
-				refused.Add(1)
-			default:
-				t.Errorf("with a session %v: %d %.100s", session, a.StatusCode, a.text)
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-	for _, b := range in {
-		clicking.Go(func() { click(b, true) })
-		bare := f.browser()
-		clicking.Go(func() { click(bare, false) })
-	}
-	for range 3 {
-		time.Sleep(200 * time.Millisecond)
-		f.service.end()
-		time.Sleep(100 * time.Millisecond)
-		run()
-		seen := passed.Load()
-		eventually(t, "people pass again", func() bool { return passed.Load() > seen+20 })
-	}
-	close(over)
-	clicking.Wait()
-	if n := int64(f.app.hits() - before); n != passed.Load() || passed.Load() == 0 || refused.Load() == 0 {
-		t.Errorf("the app was asked %d times; %d passed, %d were refused, %d saw that nobody could judge", n, passed.Load(), refused.Load(), away.Load())
-	}
-}
 
 // What is too much is refused, whatever it is, and never passes unasked.
 func TestHAProxyLimits(t *testing.T) {

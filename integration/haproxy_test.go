@@ -42,7 +42,7 @@ func TestHAProxy(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	startHAProxy(t, f)
-	conforms(t, f, differs{name: "HAProxy"})
+	conforms(t, f, differs{name: "HAProxy", waits: 8 * time.Second})
 }
 
 // vippsauth on a Unix socket, and on IPv6: HAProxy writes each of these addresses in a way of its own.

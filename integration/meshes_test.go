@@ -52,8 +52,6 @@ func behaves(t *testing.T, f *front, d differs, except ...string) {
 	}
 }
 
-const closesWithPage = "fails closed, with a page"
-
 // istioHeaders turns a list of header names into what Istio makes of it: an asterisk at the end is a prefix (Istio's
 // reference of MeshConfig.ExtensionProvider, includeRequestHeadersInCheck: exact, prefix and suffix matches).
 func istioHeaders(t *testing.T, names []string) *matcher.ListStringMatcher {

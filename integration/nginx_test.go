@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startNginx runs examples/nginx/nginx.conf in front of a site, as a user would who has nothing but that file: only the
@@ -68,17 +69,7 @@ func TestNginx(t *testing.T) {
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")
 	startNginx(t, f)
-	conforms(t, f, differs{name: "nginx"})
-}
-
-// With the service away nobody gets in, session or not, and a person sees a page.
-func TestNginxFailsClosed(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	f := newFront(t)
-	f.serve("--trusted-proxies=loopback")
-	startNginx(t, f)
-	badDay(t, f, outage{status: http.StatusServiceUnavailable}, f.addr)
+	conforms(t, f, differs{name: "nginx", tellsScripts: true})
 }
 
 // What operators add to a server block: pages for errors, which answer 200.
@@ -90,7 +81,7 @@ func TestNginxFailsClosedWithErrorPages(t *testing.T) {
 	startNginx(t, f,
 		"\terror_page 502 504 = @application_away;", "\terror_page 404 502 503 504 = /sorry;\n\tlocation = /sorry { auth_request off; return 200 sorry; }",
 		"\tproxy_intercept_errors off;", "\tproxy_intercept_errors on;")
-	badDay(t, f, outage{status: http.StatusServiceUnavailable, skip: []string{"slow"}}, f.addr)
+	atItsWorst(t, f, differs{tellsScripts: true, waits: 5 * time.Second, hurried: true})
 }
 
 func TestNginxAppDown(t *testing.T) {
@@ -100,15 +91,6 @@ func TestNginxAppDown(t *testing.T) {
 	f.serve("--trusted-proxies=loopback")
 	startNginx(t, f)
 	appDown(t, f)
-}
-
-func TestNginxRestartUnderLoad(t *testing.T) {
-	t.Parallel()
-	need(t, "nginx")
-	f := newFront(t)
-	f.serve("--trusted-proxies=loopback")
-	startNginx(t, f)
-	restartUnderLoad(t, f, http.StatusServiceUnavailable)
 }
 
 // The other ways to put a site together, as the example has them in comments.
