@@ -16,6 +16,8 @@ import (
 	"time"
 )
 
+var betweenTags = regexp.MustCompile(`>\s+<`)
+
 var badDayPath = regexp.MustCompile(`/bad-day/([0-9]+)\?`)
 
 // atItsWorst puts a between where the service was and tries each fault, with a session and without, as a person and as a
@@ -196,14 +198,14 @@ func (d differs) awayPage(a answer, person bool) string {
 		return "Cache-Control or Retry-After"
 	case !person && d.tellsScripts && (kind[0] != "application/json" || a.text != `{"error":"login_unavailable"}`):
 		return "the words to a script"
-	case (person || !d.tellsScripts) && (kind[0] != "text/html; charset=utf-8" || !strings.Contains(a.text, awayWords)):
+	case (person || !d.tellsScripts) && (kind[0] != "text/html; charset=utf-8" || betweenTags.ReplaceAllString(strings.TrimSpace(a.text), "><") != awayHTML):
 		return "the words to a person"
 	}
 	return ""
 }
 
-// awayWords are the same everywhere.
-const awayWords = "<h1>Login is not available just now</h1>"
+// awayHTML is the page everywhere, but for line ends between its tags.
+const awayHTML = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark"><title>Login is not available</title><body style="font:1.1em/1.5 system-ui,sans-serif;max-width:32em;margin:12vh auto;padding:0 1em"><h1 style="font-size:1.5em;line-height:1.25">Login is not available just now</h1><p>Nothing was sent to the site. Try again in a minute.</p><p lang="nb">Innlogging er ikke tilgjengelig akkurat n&aring;. Ingenting ble sendt til nettstedet. Pr&oslash;v igjen om et minutt.</p></body></html>`
 
 // nobodyPassed looks at what the app has got all day: people with a session, where the answer about them was whole in all
 // that matters, or nobody at all, where another server's answer is taken for a yes.
