@@ -178,8 +178,8 @@ func (k badDay) wrong(fl fault, a answer, err error, in bool) string {
 
 // awayStatus is what everybody gets while nobody can judge.
 func (d differs) awayStatus() int {
-	if d.bare {
-		return http.StatusInternalServerError
+	if d.bare > 0 {
+		return d.bare
 	}
 	return http.StatusServiceUnavailable
 }
@@ -190,7 +190,7 @@ func (d differs) awayPage(a answer, person bool) string {
 	switch {
 	case a.StatusCode != d.awayStatus():
 		return "the status"
-	case d.bare && a.text == "":
+	case d.bare > 0 && (a.text == "" || strings.Contains(a.text, "<center>nginx")):
 		return ""
 	case len(kind) != 1 || strings.Contains(a.text, "goroutine"):
 		return "the page"

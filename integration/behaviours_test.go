@@ -19,7 +19,7 @@ type differs struct {
 	name         string // in the table; empty: the test's name
 	fillsBodies  bool   // a refusal without a body gets one of the front end's own
 	keepsCookies bool   // the app gets our cookies too: the front end can't take them out
-	bare         bool   // it has no page of its own for when the service is away
+	bare         int    // the status of its own, without a page of ours, while the service is away; 0: it has the page
 	inProcess    bool   // there is no service beside the front end that could be away: the provider is what can be
 	tellsScripts bool   // scripts get JSON while the service is away, and not the page
 
@@ -34,8 +34,6 @@ type behaviour struct {
 	name string
 	test func(t *testing.T, f *front)
 }
-
-const closesWithPage = "fails closed, with a page"
 
 // behaviours are in the order in which they run: the last ends the service.
 func behaviours(d differs) []behaviour {
@@ -61,7 +59,7 @@ func behaviours(d differs) []behaviour {
 		{"somebody who is not on the list is denied", refused},
 		{"restart under load: nobody passes without a session, none is lost", func(t *testing.T, f *front) { restartsUnderLoad(t, f, d) }},
 		{"the service slow, cut or wrong: nobody passes, people see a page", func(t *testing.T, f *front) { atItsWorst(t, f, d) }},
-		{closesWithPage, func(t *testing.T, f *front) { failsClosed(t, f, d) }},
+		{"fails closed, with a page", func(t *testing.T, f *front) { failsClosed(t, f, d) }},
 	}
 }
 
@@ -132,7 +130,7 @@ func failsClosed(t *testing.T, f *front, d differs) {
 				if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Retry-After") == "" || !strings.Contains(a.text, "Try again") {
 					t.Errorf("a page visit meanwhile: %d %v %s", a.StatusCode, a.Header, a.words())
 				}
-			} else if wrong := d.awayPage(a, true); wrong != "" && (path == "/" || !d.bare) {
+			} else if wrong := d.awayPage(a, true); wrong != "" && (path == "/" || d.bare == 0) {
 				t.Errorf("%s meanwhile: %s: %d %v %s", path, wrong, a.StatusCode, a.Header, a.words())
 			}
 		}

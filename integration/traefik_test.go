@@ -288,6 +288,6 @@ func TestTraefikStandIn(t *testing.T) {
 	})
 	conforms(t, f, differs{
 		name:         "Traefik (stand-in; its own bare 500 while the service is away; takes another server's answers for the service's; would wait 30 s)",
-		keepsCookies: true, bare: true, waits: 3 * time.Second, believes: []int{200, 204, 206}, passesOn: []int{302, 304, 502, 503},
+		keepsCookies: true, bare: http.StatusInternalServerError, waits: 3 * time.Second, believes: []int{200, 204, 206}, passesOn: []int{302, 304, 502, 503},
 	})
 }
