@@ -24,6 +24,7 @@ type snippet struct {
 	doc     string                          // for the list
 	file    string                          // the template, in snippets/
 	example string                          // the file of examples/ that is its output for the example settings
+	fixed   bool                            // it is the same whatever the settings
 	module  bool                            // vippsauth runs within this proxy, and isn't asked over the network
 	check   func(d *snippetData, r *report) // what this proxy needs besides; nil: nothing
 }
@@ -36,10 +37,10 @@ func snippets() []snippet {
 		{name: "caddy", doc: "Caddy with the module vipps_auth: a Caddyfile", file: "caddy.tmpl", example: "caddy/Caddyfile.production", module: true, check: moduleOptions},
 		{name: "caddy-forward-auth", doc: "a stock Caddy with forward_auth: a Caddyfile", file: "caddy-forward-auth.tmpl", example: "caddy-forward-auth/Caddyfile"},
 		{name: "haproxy", doc: "HAProxy 2.6 or later: haproxy.cfg, for haproxy-lua beside it", file: "haproxy.tmpl", example: "haproxy/haproxy.cfg"},
-		{name: "haproxy-lua", doc: "the Lua file that haproxy.cfg loads", file: "haproxy.lua", example: "haproxy/vippsauth.lua"},
+		{name: "haproxy-lua", doc: "the Lua file that haproxy.cfg loads", file: "haproxy.lua", example: "haproxy/vippsauth.lua", fixed: true},
 		{name: "apache", doc: "Apache 2.4 with mod_authnz_fcgi: a file for sites-available", file: "apache.tmpl", example: "apache/vippsauth.conf", check: checkApache},
 		{name: "envoy", doc: "Envoy 1.36 or later, ext_authz over HTTP: a bootstrap file", file: "envoy.tmpl", example: "envoy/envoy-http.yaml"},
-		{name: "ingress-nginx", doc: "ingress-nginx: two Ingresses, without snippets", file: "ingress-nginx.tmpl", example: "kubernetes/ingress-nginx.yaml", check: checkTraefik},
+		{name: "ingress-nginx", doc: "ingress-nginx: two Ingresses, without snippets", file: "ingress-nginx.tmpl", example: "kubernetes/ingress-nginx.yaml", check: checkIngressNginx},
 		{name: "gateway-api", doc: "Gateway API with ExternalAuth over gRPC: an HTTPRoute", file: "gateway-api.tmpl", example: "gateway-api/httproute.yaml", check: checkGateway},
 	}
 }
@@ -102,6 +103,9 @@ standard error. Without PROXY it lists the proxies.`,
 		s, err := findSnippet(args[0])
 		if err != nil {
 			return err
+		}
+		if s.fixed {
+			return failed(p.writeSnippet(&s, &snippetData{}, f.output))
 		}
 		c, rep := p.load(cmd, sf)
 		d := c.snippetData(&s, &f, rep)

@@ -25,9 +25,12 @@ type snippetData struct {
 	PolicyPath  string   // "/" and that
 	Policies    []string // the others that parts of a site may ask for
 	ProxySecret bool     // there is one; its value is printed nowhere
+
+	RedirectURIs []string       // to register with Vipps
+	Blocks       []snippetBlock // the site blocks of a Caddy with the module
 }
 
-// A snippetSite is one public_url.
+// A snippetSite is one public_url, or the auth_url where that is none of them.
 type snippetSite struct {
 	ID       string // what tells the names of several sites apart: "", "_2", "_3"
 	Origin   string
@@ -42,6 +45,7 @@ type snippetSite struct {
 	Module   []snippetOption // the settings of the Caddy module
 
 	config *config
+	logins bool // it is there for logins only, as auth_url
 }
 
 // A snippetHeader is one identity header.
@@ -80,17 +84,8 @@ func (c *config) snippetData(s *snippet, f *snippetFlags, rep *report) *snippetD
 		return d
 	}
 	d.choosePolicy(c, f.policy, rep)
-	apps := f.endpoints(rep)
-	for i, site := range c.snippetSites(rep) {
-		site.App = apps[min(i, len(apps)-1)]
-		if i > 0 {
-			site.ID = fmt.Sprintf("_%d", i+1)
-		}
-		d.Sites = append(d.Sites, site)
-	}
-	if len(apps) > 1 && len(apps) != len(d.Sites) && len(rep.problems) == 0 {
-		rep.add(problem{source: "--app", what: fmt.Sprintf("is given %d times for %d sites", len(apps), len(d.Sites)), mend: "give it once, or once for each site, in their order"})
-	}
+	d.Sites, d.RedirectURIs = c.snippetSites(rep)
+	d.chooseApps(f.endpoints(rep), rep)
 	if s.module {
 		return d
 	}
@@ -108,6 +103,28 @@ func (c *config) snippetData(s *snippet, f *snippetFlags, rep *report) *snippetD
 	}
 	c.checkTrust(d, rep)
 	return d
+}
+
+// chooseApps numbers the sites, and sets what stands behind each: where logins are made, what the first site that shares
+// them has.
+func (d *snippetData) chooseApps(apps []endpoint, rep *report) {
+	protected := 0
+	for i := range d.Sites {
+		s := &d.Sites[i]
+		if i > 0 {
+			s.ID = fmt.Sprintf("_%d", i+1)
+		}
+		if s.logins {
+			s.App = d.Sites[slices.IndexFunc(d.Sites, func(first snippetSite) bool { return first.config == s.config })].App
+			rep.warn(problem{rep.source("auth_url"), "auth_url", "is a site of its own, and is printed as one, with the application of the first site that logs in there", ""})
+			continue
+		}
+		s.App = apps[min(protected, len(apps)-1)]
+		protected++
+	}
+	if len(apps) > 1 && len(apps) != protected && len(rep.problems) == 0 {
+		rep.add(problem{source: "--app", what: fmt.Sprintf("is given %d times for %d sites", len(apps), protected), mend: "give it once, or once for each site, in their order"})
+	}
 }
 
 // choosePolicy sets the policy that a proxy asks for by default, and those that it may ask for besides.
@@ -142,34 +159,45 @@ func (f *snippetFlags) endpoints(rep *report) []endpoint {
 	return all
 }
 
-// snippetSites reads those of the settings that a proxy has to do with, as serve would. Nothing else need be there.
-func (c *config) snippetSites(rep *report) []snippetSite {
+// snippetSites reads those of the settings that a proxy has to do with, as serve would, and returns the sites and their
+// redirect URIs. Nothing else need be there.
+func (c *config) snippetSites(rep *report) ([]snippetSite, []string) {
 	if len(c.publicURLs) == 0 && len(c.sites) == 0 {
 		if !rep.has("public_url") {
 			rep.add(problem{notSet, "public_url", "is required: the address under which browsers see the site, such as https://app.example.com", howToSet("public_url")})
 		}
-		return nil
+		return nil, nil
 	}
 	engine, err := c.frontEngine()
 	if err != nil {
 		rep.addErrors(err)
-		return nil
+		return nil, nil
 	}
 	var sites []snippetSite
-	for _, sc := range c.all() {
-		for _, raw := range sc.publicURLs {
-			origin, err := forwardauth.Origin(raw)
-			if err != nil {
-				rep.addErrors(err)
-				continue
-			}
-			_, host, _ := strings.Cut(origin, "://")
-			site := newSnippetSite(origin, engine.HeaderNames(host))
-			site.config = sc
+	add := func(sc *config, raw string, logins bool) {
+		origin, err := forwardauth.Origin(raw)
+		if err != nil {
+			rep.addErrors(err)
+			return
+		}
+		_, host, _ := strings.Cut(origin, "://")
+		site := newSnippetSite(origin, engine.HeaderNames(host))
+		site.config, site.logins = sc, logins
+		if !logins || !slices.ContainsFunc(sites, func(s snippetSite) bool { return s.Origin == origin }) {
 			sites = append(sites, site)
 		}
 	}
-	return sites
+	for _, sc := range c.all() {
+		for _, raw := range sc.publicURLs {
+			add(sc, raw, false)
+		}
+	}
+	for _, sc := range c.all() {
+		if sc.authURL != "" {
+			add(sc, sc.authURL, true)
+		}
+	}
+	return sites, engine.RedirectURIs()
 }
 
 // frontEngine makes an engine of what proxies have to do with.
@@ -186,7 +214,7 @@ func (c *config) frontEngine() (*forwardauth.Engine, error) {
 	for _, sc := range c.all() {
 		cfg := forwardauth.Config{
 			Client: client, Keys: session.Keys{key}, PublicURLs: sc.publicURLs, Scopes: sc.scopes, Headers: sc.headers, HeaderEncoding: sc.headerEncoding,
-			TrustedProxies: c.trustedProxies, ProxySecret: c.proxySecret, Emulator: c.environment == envEmulator,
+			CookieDomain: sc.cookieDomain, AuthURL: sc.authURL, TrustedProxies: c.trustedProxies, ProxySecret: c.proxySecret, Emulator: c.environment == envEmulator,
 		}
 		for _, p := range sc.policies {
 			cfg.Policies = append(cfg.Policies, forwardauth.Policy{Name: p.Name, Headers: p.Headers, HeaderEncoding: p.HeaderEncoding})

@@ -1,15 +1,24 @@
 package main
 
-import "strings"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // checkTraefik wants a listener of its own for what Traefik asks: Traefik has no rule that answers 404 by itself, and on
 // listen /_vipps/authz/ would be open to browsers.
-func checkTraefik(d *snippetData, rep *report) {
+func checkTraefik(d *snippetData, rep *report) { wantOwnAuthz(d, rep, "Traefik", "127.0.0.1:4193") }
+
+// checkIngressNginx wants the same: an Ingress has no such rule either.
+func checkIngressNginx(d *snippetData, rep *report) { wantOwnAuthz(d, rep, "ingress-nginx", ":4193") }
+
+func wantOwnAuthz(d *snippetData, rep *report, proxy, example string) {
 	if !d.OwnAuthz {
-		rep.add(problem{notSet, "authz_listen", "is required behind Traefik, which can't close /_vipps/authz/ to browsers", howToSet("authz_listen") + ", as 127.0.0.1:4193"})
+		rep.add(problem{notSet, "authz_listen", "is required behind " + proxy + ", which can't close /_vipps/authz/ to browsers", howToSet("authz_listen") + ", as " + example})
 	}
 	if d.Service.Socket != "" || d.Authz.Socket != "" {
-		rep.add(problem{rep.source("listen"), "listen", "is a socket, which Traefik doesn't reach", "write host:port for listen and authz_listen"})
+		rep.add(problem{rep.source("listen"), "listen", "is a socket, which " + proxy + " doesn't reach", "write host:port for listen and authz_listen"})
 	}
 }
 
@@ -32,6 +41,33 @@ func moduleOptions(d *snippetData, rep *report) {
 	for i := range d.Sites {
 		d.Sites[i].moduleOptions(rep)
 	}
+	d.moduleBlocks(rep)
+}
+
+// A snippetBlock is a site block of a Caddyfile: one site, or all that share a session, which the module must serve
+// together.
+type snippetBlock struct {
+	Sites  []snippetSite
+	OneApp bool // it stands behind all of them
+}
+
+// moduleBlocks puts the sites into blocks.
+func (d *snippetData) moduleBlocks(rep *report) {
+	for _, s := range d.Sites {
+		i := slices.IndexFunc(d.Blocks, func(b snippetBlock) bool {
+			return s.config.cookieDomain != "" && b.Sites[0].config.cookieDomain == s.config.cookieDomain
+		})
+		if i < 0 {
+			d.Blocks = append(d.Blocks, snippetBlock{Sites: []snippetSite{s}, OneApp: true})
+			continue
+		}
+		b := &d.Blocks[i]
+		if !reflect.DeepEqual(b.Sites[0].Module, s.Module) {
+			rep.add(problem{s.config.source, sitesKey + ": " + shownName(s.Origin), "differs from " + b.Sites[0].Origin + ", with which it shares a session; in the Caddy module such hosts stand in one block and differ in nothing", "take out what differs, or use caddy-forward-auth"})
+		}
+		b.OneApp = b.OneApp && s.App == b.Sites[0].App
+		b.Sites = append(b.Sites, s)
+	}
 }
 
 func (s *snippetSite) moduleOptions(rep *report) {
@@ -39,13 +75,15 @@ func (s *snippetSite) moduleOptions(rep *report) {
 		s.Module = append(s.Module, snippetOption{Key: key, Values: values})
 	}
 	fromEnv := func(key, name string) { s.Module = append(s.Module, snippetOption{Key: key, Env: name}) }
-	if given := rep.values["environment"]; len(given) == 0 || given[0] != envEmulator {
-		suffix := ""
-		if _, own := s.config.differs["client_id"]; own {
-			suffix = s.ID
+	suffix := func(key string) string { // of what this site alone has
+		if _, own := s.config.differs[key]; own {
+			return s.ID
 		}
-		fromEnv("client_id", "VIPPSAUTH_CLIENT_ID"+suffix)
-		fromEnv("client_secret", "VIPPSAUTH_CLIENT_SECRET"+suffix)
+		return ""
+	}
+	if given := rep.values["environment"]; len(given) == 0 || given[0] != envEmulator {
+		fromEnv("client_id", "VIPPSAUTH_CLIENT_ID"+suffix("client_id"))
+		fromEnv("client_secret", "VIPPSAUTH_CLIENT_SECRET"+suffix("client_id"))
 	}
 	if rep.isSet("cookie_keys") {
 		fromEnv("cookie_keys", "VIPPSAUTH_COOKIE_KEYS")
@@ -59,12 +97,12 @@ func (s *snippetSite) moduleOptions(rep *report) {
 			}
 		}
 		switch {
-		case len(values) == 0:
+		case len(values) == 0, (key == "cookie_domain" || key == "auth_url") && values[0] == "none":
 		case key == "acr_values":
 			add(key, strings.Fields(values[0])...)
 		case key == "allow" && namesPeople(values):
 			rep.warn(problem{rep.source(key), key, "names people, and isn't printed", "put them into the file that the configuration names, one a line"})
-			add(key, "@/etc/caddy/members"+s.ID+".txt")
+			add(key, "@/etc/caddy/members"+suffix(key)+".txt")
 		default:
 			add(key, values...)
 		}
