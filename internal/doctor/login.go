@@ -108,6 +108,8 @@ func (v *visit) noLogin(w *answer) {
 		v.problem("login", "the application answers at "+pathLogin+": "+w.says(), why, cureRoute)
 	case w.status == http.StatusNotFound:
 		v.problem("login", "there is nothing at "+pathLogin+" (404)", why, cureRoute)
+	case w.unanswered():
+		v.problem("login", "vippsauth doesn't answer at "+pathLogin+": "+w.says(), why, cureAway)
 	default:
 		v.problem("login", "no login starts: "+pathLogin+" answers "+w.says(), why, cureRoute+"; and look at vippsauth's log")
 	}
@@ -184,6 +186,10 @@ func (v *visit) callback(ctx context.Context) {
 		v.problem("callback", "the callback is answered by the application: "+w.says(), why, cureRoute)
 	case w.status == http.StatusForbidden || w.status == http.StatusNotFound || w.status == http.StatusMethodNotAllowed:
 		v.problem("callback", "the callback is unreachable: "+w.says(), why, cureRoute+"; a firewall for web applications may refuse its query: let code and state through")
+	case w.status == http.StatusMisdirectedRequest:
+		v.problem("callback", "vippsauth doesn't know this host (421)", why, "add "+v.origin+" to public_url, and pass Host on under /_vipps/ as the browser sends it")
+	case w.unanswered():
+		v.problem("callback", "vippsauth doesn't answer at "+pathCallback+": "+w.says(), why, cureAway)
 	default:
 		v.problem("callback", "the callback answers "+w.says(), why, cureRoute+"; and look at vippsauth's log")
 	}

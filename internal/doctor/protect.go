@@ -10,6 +10,7 @@ import (
 
 // What several checks say.
 const (
+	cureAway    = "see that vippsauth runs and where it listens, and look at the proxy's error log"
 	cureRoute   = "pass every path under /_vipps/ to vippsauth, without asking it first, as the snippet for your proxy does"
 	cureSnippet = "compare with the snippet for your proxy: vippsauth snippet PROXY"
 )
@@ -31,6 +32,18 @@ func (w *answer) refusal() refusal {
 
 // opens reports whether an answer is one of the application's.
 func (w *answer) opens() bool { return w.status >= 200 && w.status < 300 }
+
+// refusesProxy reports whether vippsauth refuses the proxy's question itself, whoever is asked about.
+func (w *answer) refusesProxy() bool {
+	switch w.refusal().Error {
+	case "untrusted_peer", "bad_request", "unknown_policy":
+		return true
+	}
+	return false
+}
+
+// unanswered reports whether the proxy says that nothing answers behind it.
+func (w *answer) unanswered() bool { return w.status >= 502 && w.status <= 504 && !w.ownPage() }
 
 // protected reports whether the page asked for needs a login, as far as was seen.
 func (v *visit) protected() bool { return v.nav != nil && !v.nav.opens() }
@@ -132,7 +145,7 @@ func (v *visit) notSent(ctx context.Context, w *answer) {
 		v.problem("navigation", "a browser's visit is taken for a script's, and gets 401", nobodyGetsIn, "let the proxy pass the headers Accept and Sec-Fetch-* on to vippsauth, and the method as it was")
 	case w.status == http.StatusUnauthorized || w.status == http.StatusForbidden:
 		v.problem("navigation", "the proxy shows its own "+w.says(), "people see an error in place of the login",
-			"send 401 and 403 to vippsauth's challenge: error_page 401 403 = @vipps in nginx; if it is a 403, look at trusted_proxies too")
+			"send 401 and 403 to vippsauth's challenge: error_page 401 403 = @vipps in nginx; if it is a 403, look at trusted_proxies and proxy_secret too")
 	case w.status >= 500:
 		v.unjudged(ctx, w)
 	case w.location() != nil:
@@ -147,7 +160,7 @@ func (v *visit) unjudged(ctx context.Context, w *answer) {
 	const why = "nobody gets to the site"
 	me, err := v.send(ctx, ask{path: pathMe, header: script()})
 	if err != nil || me.refusal().Error != "login_required" {
-		v.problem("navigation", "the proxy gets no answer from vippsauth that it can use: "+w.says(), why, "see that vippsauth runs and where it listens, and look at the proxy's error log")
+		v.problem("navigation", "the proxy gets no answer from vippsauth that it can use: "+w.says(), why, cureAway)
 		return
 	}
 	v.problem("navigation", "vippsauth runs, and the proxy gets no answer about this page that it can use: "+w.says(), why,

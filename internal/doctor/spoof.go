@@ -185,6 +185,14 @@ func authzTricks() []string {
 
 // authzTricks asks for them in those spellings.
 func (v *visit) authzTricks(ctx context.Context) {
+	page, err := v.send(ctx, ask{path: v.path, header: asProxy(v.origin)})
+	if err != nil {
+		return
+	}
+	if how := page.judgedAs(); how == authzOpen || how == authzRefused {
+		v.note("authz-paths", "whether other spellings of these paths get there can't be told while a page gets such an answer too: "+page.says(), "ask again when the rest is mended")
+		return
+	}
 	for _, path := range authzTricks() {
 		w, err := v.send(ctx, ask{path: path, header: asProxy(v.origin)})
 		if err != nil {
