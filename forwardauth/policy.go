@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,7 +100,14 @@ func (p *policy) addFile(path string) string {
 		return "a file's name must follow the @"
 	}
 	f := &allowFile{path: path}
-	if err := f.load(p.market); err != nil {
+	err := f.load(p.market)
+	if errors.Is(err, fs.ErrNotExist) {
+		if whole, absErr := filepath.Abs(path); absErr == nil {
+			path = whole // a name without a / in front depends on the working directory
+		}
+		return "there is no file " + path + "; make it, with a phone number or sub a line, or name another"
+	}
+	if err != nil {
 		return "cannot use the file: " + err.Error()
 	}
 	if f.empty() {

@@ -113,7 +113,7 @@ func TestParseAllowRefuses(t *testing.T) {
 		{[]string{"a\x00b"}, "not a phone number or a sub"},
 		{[]string{strings.Repeat("a", 256)}, "not a phone number or a sub"},
 		{[]string{"@"}, "name must follow"},
-		{[]string{"@" + filepath.Join(dir, "missing")}, "no such file"},
+		{[]string{"@" + filepath.Join(dir, "missing")}, "there is no file "},
 		{[]string{"@" + dir}, "not a regular file"},
 		{[]string{file("empty", "")}, "no entries"},
 		{[]string{file("comments", "# nobody\n\n  # yet\n")}, "no entries"},

@@ -100,9 +100,8 @@ func (f *configFile) settings(root *yaml.Node) fileContent {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k, v := root.Content[i], root.Content[i+1]
-		key := k.Value
+		s, key, fromFile := f.named(k.Value)
 		first, seen := lines[key]
-		s, known := f.table[key]
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			f.add(k.Line, "", "is not the name of a setting", `write "key: value"`)
@@ -116,17 +115,40 @@ func (f *configFile) settings(root *yaml.Node) fileContent {
 			lines[key] = k.Line
 			f.rep.sources[key] = f.at(k.Line)
 			content.policies = f.sections(key, v, policyKeys())
-		case !known:
+		case s == nil:
 			f.add(k.Line, shown(key), "unknown setting", didYouMean(key, slices.Collect(maps.Keys(f.table))))
 		default:
 			lines[key] = k.Line
 			f.rep.sources[key] = f.at(k.Line)
-			if items, ok := f.items(s, v); ok {
-				values[key] = candidate{f.at(k.Line), items}
+			if c, ok := f.value(s, k, v, fromFile, f.rep); ok {
+				values[key] = c
 			}
 		}
 	}
 	return content
+}
+
+// named finds the setting of a key of the file, and its own key. A secret's key that ends in _file names a file that holds
+// it.
+func (f *configFile) named(key string) (s *setting, own string, fromFile bool) {
+	secret, fromFile := strings.CutSuffix(key, strings.ToLower(fileSuffix))
+	if s := f.table[secret]; fromFile && f.table[key] == nil && s != nil && s.secret {
+		return s, secret, true
+	}
+	return f.table[key], key, false
+}
+
+// value reads the value of a setting, which may stand in a file of its own.
+func (f *configFile) value(s *setting, k, v *yaml.Node, fromFile bool, rep *report) (candidate, bool) {
+	if fromFile {
+		path, ok := f.scalar(s, v)
+		if !ok {
+			return candidate{}, false
+		}
+		return readValueFile(f.at(k.Line), path, s, rep)
+	}
+	items, ok := f.items(s, v)
+	return candidate{f.at(k.Line), items}, ok
 }
 
 // items reads a scalar or a list of scalars.

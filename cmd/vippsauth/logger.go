@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -35,6 +36,8 @@ func logEffective(log *zap.Logger, values map[string][]string) {
 		case !given:
 		case s.secret:
 			fields = append(fields, zap.String(s.key, "set"))
+		case s.private && slices.Equal(v, []string{"anyone"}):
+			fields = append(fields, zap.String(s.key, v[0]))
 		case s.private:
 			fields = append(fields, zap.String(s.key, fmt.Sprintf("%d entries", len(v))))
 		case s.list == scalar:

@@ -154,7 +154,7 @@ func howToSet(key string) string {
 			continue
 		}
 		if s.secret {
-			return fmt.Sprintf("set %s, %s%s or %s in the --config file", s.envName(), s.envName(), fileSuffix, key)
+			return fmt.Sprintf("set %s or %s%s, or %s or %s%s in the --config file", s.envName(), s.envName(), fileSuffix, key, key, strings.ToLower(fileSuffix))
 		}
 		return fmt.Sprintf("set %s, %s in the --config file or --%s", s.envName(), key, s.flagName())
 	}

@@ -55,6 +55,10 @@ func (c *config) checkScopes(rep *report) {
 		if slices.Contains(known, scope) || scope == legacyNIN {
 			continue
 		}
+		if strings.Contains(scope, ",") {
+			rep.add(problem{rep.source("scopes"), "scopes", fmt.Sprintf("scope %d holds a comma", i+1), "put blanks between scopes, as in openid name phoneNumber"})
+			continue
+		}
 		mend := "the scopes are " + strings.Join(known, ", ")
 		if near := nearest(scope, known); near != "" {
 			mend = "did you mean " + near + "?"

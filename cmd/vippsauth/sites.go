@@ -71,14 +71,7 @@ func (f *configFile) sections(key string, v *yaml.Node, known []string) []sectio
 func (f *configFile) section(s *section, label string, body *yaml.Node, known []string) {
 	for i := 0; i+1 < len(body.Content); i += 2 {
 		k, v := body.Content[i], body.Content[i+1]
-		key := k.Value
-		secret, fromFile := strings.CutSuffix(key, strings.ToLower(fileSuffix))
-		setting := f.table[key]
-		if fromFile && f.table[secret] != nil && f.table[secret].secret {
-			key, setting = secret, f.table[secret]
-		} else {
-			fromFile = false
-		}
+		setting, key, fromFile := f.named(k.Value)
 		_, twice := s.values[key]
 		switch {
 		case k.Kind != yaml.ScalarNode:
@@ -89,18 +82,12 @@ func (f *configFile) section(s *section, label string, body *yaml.Node, known []
 			f.add(k.Line, label+": "+key, "is the same for all", "move it to the top of the file; what may differ is "+strings.Join(known, ", "))
 		case setting == nil:
 			f.add(k.Line, strings.TrimSuffix(label+": "+shown(key), ": "), "unknown setting", didYouMean(key, known))
-		case fromFile:
-			if path, ok := f.scalar(setting, v); ok {
-				sub := newReport()
-				if c, ok := readValueFile(f.at(k.Line), path, setting, sub); ok {
-					s.values[key] = c
-				}
-				f.rep.addUnder(label, sub)
-			}
 		default:
-			if items, ok := f.items(setting, v); ok {
-				s.values[key] = candidate{f.at(k.Line), items}
+			sub := newReport()
+			if c, ok := f.value(setting, k, v, fromFile, sub); ok {
+				s.values[key] = c
 			}
+			f.rep.addUnder(label, sub)
 		}
 	}
 }
@@ -240,6 +227,23 @@ func (c *config) ofFirstSite(err error) error {
 		errs = append(errs, e)
 	}
 	return errors.Join(errs...)
+}
+
+// foldInherited takes out what is said again of a site that has the setting, or the policy, from the top of the file.
+func (c *config) foldInherited(rep *report) {
+	saidAbove := func(p problem) bool {
+		for _, sc := range c.sites {
+			rest, ok := strings.CutPrefix(p.what, shownName(sc.publicURLs[0])+": ")
+			if !ok || p.setting != sitesKey {
+				continue
+			}
+			key, _, _ := strings.Cut(rest, ": ")
+			_, own := sc.differs[key]
+			return !own && slices.ContainsFunc(rep.problems, func(above problem) bool { return above.setting+": "+above.what == rest })
+		}
+		return false
+	}
+	rep.problems = slices.DeleteFunc(slices.Clone(rep.problems), saidAbove)
 }
 
 // pointToSites gives problems that name a site the line where its section begins.

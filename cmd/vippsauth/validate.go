@@ -36,6 +36,7 @@ func (c *config) validate(rep *report) {
 	}
 	engine, err := forwardauth.New(c.engines(clients, keys))
 	rep.addErrors(c.ofFirstSite(err))
+	c.foldInherited(rep)
 	c.pointToSites(rep)
 	c.checkScopes(rep)
 	c.checkHeaders(rep)
