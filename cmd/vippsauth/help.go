@@ -108,8 +108,9 @@ func writeSettingsIntro(w io.Writer, cmd *cobra.Command, all bool) {
 	if all {
 		fmt.Fprint(w, `
 Settings: each is a flag, a variable (VIPPSAUTH_CLIENT_ID, or VIPPSAUTH_CLIENT_ID_FILE
-for a file that holds the value) and a key of the YAML file (client_id). Flag beats
-variable beats file. Lists: commas, or the flag more than once. Durations: 90s, 15m, 8h, 2d.
+for a file that holds the value) and a key of the YAML file (client_id; client_secret_file
+and the like for a file that holds a secret). Flag beats variable beats file. Lists: commas,
+or the flag more than once. Durations: 90s, 15m, 8h, 2d.
 `)
 		return
 	}

@@ -72,11 +72,13 @@ func (p *program) root() *cobra.Command {
 		Version: programVersion(),
 		Short:   "Vipps MobilePay Login in front of applications that know nothing of login",
 		Long: `vippsauth puts Vipps MobilePay Login in front of web applications that know nothing
-of login: behind nginx, Traefik or Caddy, or as a proxy of its own. The application
-gets to know the person in request headers.`,
+of login: behind nginx, HAProxy, Apache, Traefik, Envoy or Caddy, or as a proxy of its
+own. The application gets to know the person in request headers.`,
 		Example: `  vippsauth demo                                   see it work, with nothing to set up
   vippsauth check --config vippsauth.yaml          what is wrong with these settings?
-  vippsauth serve --config vippsauth.yaml          run it`,
+  vippsauth serve --config vippsauth.yaml          run it
+  vippsauth snippet nginx --config vippsauth.yaml  what does the proxy in front need?
+  vippsauth doctor --url https://app.example.com/  what is wrong with the running site?`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,

@@ -25,8 +25,8 @@ func (p *program) serveCommand() *cobra.Command {
 		Short:   "Run the service: for a proxy that asks, or as a proxy of its own",
 		GroupID: groupStart,
 		Long: `Run vippsauth. With trusted_proxies it answers the proxy that asks about each request
-(nginx auth_request, Traefik ForwardAuth, Caddy forward_auth; Apache over fcgi_listen). With
-upstream it is the proxy itself, in front of one application.
+(nginx, HAProxy, Traefik, Caddy and Envoy; Apache over fcgi_listen). With upstream it is
+the proxy itself, in front of one application.
 
 At start it prints each redirect URI to register with Vipps. It starts only when all
 settings are good; vippsauth check says beforehand whether they are.`,
@@ -97,7 +97,13 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 			logger.Info("redirect URI to register", zap.String("redirect_uri", u), zap.String("provider", c.providerName()), zap.String("client_id", r.Client.ClientID()))
 		}
 	}
-	logger.Info("listening", zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr()), zap.String("fcgi_listen", c.fcgiListen))
+	listening := []zap.Field{zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr())}
+	for _, l := range []struct{ key, addr string }{{"authz_listen", c.authzListen}, {"grpc_listen", c.grpcListen}, {"fcgi_listen", c.fcgiListen}} {
+		if l.addr != "" {
+			listening = append(listening, zap.String(l.key, l.addr))
+		}
+	}
+	logger.Info("listening", listening...)
 	return s.run(ctx)
 }
 
