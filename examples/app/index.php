@@ -3,8 +3,9 @@
 // every example, behind a proxy (who it is stands in the headers) or inside Apache (in REMOTE_USER and VIPPS_…).
 // To try it behind a proxy: php -S 127.0.0.1:8080 index.php
 
+$style = 'body { font: 1em/1.5 sans-serif; margin: 1em } th, td { text-align: left; vertical-align: top; overflow-wrap: anywhere; padding-right: 1em }';
 header('Cache-Control: private, no-store');
-header("Content-Security-Policy: default-src 'none'; form-action 'self'; base-uri 'none'");
+header("Content-Security-Policy: default-src 'none'; style-src 'sha256-" . base64_encode(hash('sha256', $style, true)) . "'; form-action 'self'; base-uri 'none'");
 setcookie('visits', (string) (1 + (int) ($_COOKIE['visits'] ?? 0)), ['path' => '/', 'httponly' => true, 'samesite' => 'Lax']);
 setcookie('theme', 'plain', ['path' => '/', 'samesite' => 'Lax']);
 
@@ -28,6 +29,7 @@ ksort($received);
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>A legacy application</title>
+<style><?= $style ?></style>
 <h1><?= $person === '' ? 'Hello, whoever you are' : 'Hello, ' . text($name === '' ? $person : $name) ?></h1>
 <?php if ($person !== '') : ?>
 <p>You are known here as <code id="person"><?= text($person) ?></code>. <a href="/_vipps/logout">Log out</a></p>
