@@ -52,7 +52,7 @@ func (v *visit) sessionGets(w *answer) {
 	case w.status >= 500:
 		v.problem("session", "with a session the page is "+w.says(), "people who are logged in see an error",
 			"look at the proxy's log, whether the application runs where the proxy looks for it, and whether the proxy reads X-Vipps-Auth of vippsauth's answer")
-	case w.refusesProxy():
+	case w.refusal().ofProxy():
 		v.note("session", "the session is live at "+pathMe+"; what it gets at the page can't be told before the rest is mended", "")
 	case w.status >= 400:
 		v.note("session", "the session works, and the application answers "+w.says(), "")

@@ -96,7 +96,10 @@ func (v *visit) pressButton(ctx context.Context, more ...string) *answer {
 // noLogin says why no login starts.
 func (v *visit) noLogin(w *answer) {
 	const why = "nobody can log in"
-	to := w.location()
+	to, cureRoute := w.location(), cureRoute
+	if v.pages.String() != v.origin {
+		cureRoute = "make " + v.pages.String() + " a site of the proxy's too, and " + cureRoute
+	}
 	switch {
 	case w.status == http.StatusServiceUnavailable && w.ownPage():
 		v.problem("login", "vippsauth can't reach Vipps: its login page says so", why, "run vippsauth doctor without --url where vippsauth runs, with its settings")

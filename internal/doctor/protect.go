@@ -21,26 +21,23 @@ type refusal struct {
 	LoginURL string `json:"login_url"`
 }
 
-// refusal reads the body of an answer; its fields are empty when that is none of ours.
+// refusal reads the body of an answer; its fields are empty when that is none of ours. Apache calls what is said of the
+// proxy itself text/html.
 func (w *answer) refusal() refusal {
 	var r refusal
-	if !strings.HasPrefix(w.header.Get("Content-Type"), "application/json") || json.Unmarshal([]byte(w.body), &r) != nil {
+	if json.Unmarshal([]byte(w.body), &r) != nil || !strings.HasPrefix(w.header.Get("Content-Type"), "application/json") && !r.ofProxy() {
 		return refusal{}
 	}
 	return r
 }
 
+// ofProxy reports whether the proxy's question itself is refused, whoever is asked about.
+func (r refusal) ofProxy() bool {
+	return r.Error == "untrusted_peer" || r.Error == "bad_request" || r.Error == "unknown_policy"
+}
+
 // opens reports whether an answer is one of the application's.
 func (w *answer) opens() bool { return w.status >= 200 && w.status < 300 }
-
-// refusesProxy reports whether vippsauth refuses the proxy's question itself, whoever is asked about.
-func (w *answer) refusesProxy() bool {
-	switch w.refusal().Error {
-	case "untrusted_peer", "bad_request", "unknown_policy":
-		return true
-	}
-	return false
-}
 
 // unanswered reports whether the proxy says that nothing answers behind it.
 func (w *answer) unanswered() bool { return w.status >= 502 && w.status <= 504 && !w.ownPage() }
@@ -164,7 +161,7 @@ func (v *visit) unjudged(ctx context.Context, w *answer) {
 		return
 	}
 	v.problem("navigation", "vippsauth runs, and the proxy gets no answer about this page that it can use: "+w.says(), why,
-		"let the proxy ask vippsauth about every page (auth_request in nginx, for the whole server), at vippsauth's address, and read X-Vipps-Auth of its answer; "+
+		"let the proxy ask vippsauth about every page (auth_request in nginx, for the whole server), at vippsauth's address (its fcgi_listen for Apache), and read X-Vipps-Auth of its answer; "+
 			"where the page is public, see that the application runs; the proxy's error log says which it is")
 }
 
