@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -103,5 +104,26 @@ func TestSites_OwnSettingsHold(t *testing.T) {
 	}
 	if got := distinct(clients); len(clients) != 4 || len(got) != 2 || !slices.Equal(got, []*vipps.Client{clients[0], clients[2]}) {
 		t.Errorf("%d clients, %d of them different", len(clients), len(got))
+	}
+}
+
+// What README shows of sites and policies is good, once the files are there that it names.
+func TestREADMESites(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(readme), "### Several sites, and parts of a site")
+	_, after, _ = strings.Cut(after, "```yaml\n")
+	block, _, ok := strings.Cut(after, "```\n")
+	if !ok {
+		t.Fatal("README has no such example")
+	}
+	members := write(t, "members.txt", "+47 900 00 001\n")
+	block = strings.NewReplacer("@members.txt", "@"+members, "@board.txt", "@"+members, "/run/secrets/shop", write(t, "secret", "made up")).Replace(block)
+	_, problems := checked(t, "environment: test\nclient_id: club\nclient_secret: made up\nscopes: openid name phoneNumber\ntrusted_proxies: loopback\n"+block)
+	if len(problems) > 0 {
+		t.Errorf("README's example: %q", problems)
 	}
 }

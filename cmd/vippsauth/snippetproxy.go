@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,7 +12,17 @@ import (
 func checkTraefik(d *snippetData, rep *report) { wantOwnAuthz(d, rep, "Traefik", "127.0.0.1:4193") }
 
 // checkIngressNginx wants the same: an Ingress has no such rule either.
-func checkIngressNginx(d *snippetData, rep *report) { wantOwnAuthz(d, rep, "ingress-nginx", ":4193") }
+func checkIngressNginx(d *snippetData, rep *report) {
+	wantOwnAuthz(d, rep, "ingress-nginx", ":4193")
+	wantService(d, rep)
+}
+
+// wantService warns where the application is no Service of Kubernetes.
+func wantService(d *snippetData, rep *report) {
+	if slices.ContainsFunc(d.Sites, func(s snippetSite) bool { return net.ParseIP(s.App.Host) != nil }) {
+		rep.warn(problem{source: "--app", what: "is an address, where the file needs the name of a Service", mend: "write --app and its name and port, as application:8080"})
+	}
+}
 
 func wantOwnAuthz(d *snippetData, rep *report, proxy, example string) {
 	if !d.OwnAuthz {
@@ -128,6 +139,7 @@ func checkApache(d *snippetData, rep *report) {
 
 // checkGateway wants grpc_listen.
 func checkGateway(d *snippetData, rep *report) {
+	wantService(d, rep)
 	if d.GRPC == (endpoint{}) {
 		rep.add(problem{notSet, "grpc_listen", "is required: where a Gateway asks", howToSet("grpc_listen") + ", as :4194"})
 	}
