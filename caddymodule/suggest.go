@@ -14,8 +14,6 @@ func unknownSetting(name string, known []string) string {
 		return unknown + ": logging is Caddy's own, in the global option log"
 	case "sites", "policies":
 		return unknown + ": write one vipps_auth for each site"
-	case "cookie_domain":
-		return unknown + ": not supported in this version; each host has a session of its own"
 	case "redirect_uri":
 		return unknown + ": it is always /_vipps/callback on each public_url"
 	}
