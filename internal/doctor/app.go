@@ -33,7 +33,7 @@ func (v *visit) session(ctx context.Context) {
 		v.note("session", "the person whose session was given is not let in, so what others get was not looked at", "give the session of somebody whom allow lists")
 		return
 	case w.status != http.StatusOK:
-		v.problem("session", "the session that was given is not live: "+pathMe+" answers "+w.says(), "it has ended, it is another site's, or its cookie doesn't get to vippsauth", "log in again, and copy the whole Cookie header of a request to "+v.origin)
+		v.problem("session", "the session that was given is not live: "+pathMe+" answers "+w.says(), "it has ended, it is another site's, its key is no longer among cookie_keys, or its cookie doesn't get to vippsauth", "log in again, and copy the whole Cookie header of a request to "+v.origin)
 		return
 	}
 	v.live = true

@@ -60,7 +60,7 @@ func (r *Report) Print(w io.Writer) {
 		}
 		fmt.Fprintln(w, line)
 	}
-	fmt.Fprintf(w, "\n%s: %s, %s, %d requests\n", r.About, plural(r.Count(Problem), "problem"), plural(r.Count(Warning), "warning"), r.Requests)
+	fmt.Fprintf(w, "\n%s: %s, %s, %s\n", r.About, plural(r.Count(Problem), "problem"), plural(r.Count(Warning), "warning"), plural(r.Requests, "request"))
 }
 
 func plural(n int, what string) string {
