@@ -25,17 +25,18 @@ func breakages(cache string) []breakage {
 		app       = "location / { "
 		asked     = "auth_request /_vipps_auth_request;"
 		judged    = "proxy_pass http://$vipps_application;" // which is nowhere unless vippsauth has let the request pass
+		dotted    = `if ($request_uri ~ "^[^?]*/authz") { return 404; }`
 		original  = "X-Original-URL $vipps_scheme://$vipps_host$request_uri"
 		openly    = "{ auth_request off; proxy_pass http://application; }\n"
 		redirect  = "location @login { return 302 $vipps_scheme://$vipps_host/_vipps/login?rd=$request_uri; }\n"
 	)
 	return []breakage{
 		{
-			name: "authz not closed", broken: []string{"location ^~ /_vipps/authz { return 404; }", ""},
+			name: "authz not closed", broken: []string{"location ^~ /_vipps/authz { return 404; }", "", dotted, ""},
 			level: "problem", check: "authz", words: []string{"open to browsers", "return 404"},
 		},
 		{
-			name: "authz reachable and refused", service: []string{"--trusted-proxies=10.0.0.1/32"}, broken: []string{"location ^~ /_vipps/authz { return 404; }", ""},
+			name: "authz reachable and refused", service: []string{"--trusted-proxies=10.0.0.1/32"}, broken: []string{"location ^~ /_vipps/authz { return 404; }", "", dotted, ""},
 			level: "warning", check: "authz", words: []string{"reachable"},
 		},
 		{
@@ -44,6 +45,10 @@ func breakages(cache string) []breakage {
 				"proxy_pass http://vippsauth;\n\t\tproxy_connect_timeout 2s;\n\t\tproxy_set_header", "proxy_pass http://vippsauth/_vipps/;\n\t\tproxy_set_header", // which sends on what it has decoded
 			},
 			level: "problem", check: "authz-paths", words: []string{"%61uthz"},
+		},
+		{
+			name: "authz closed where nginx compares it", broken: []string{dotted, ""},
+			level: "problem", check: "authz-paths", words: []string{"/../../"},
 		},
 		{
 			name: "proxy not trusted", service: []string{"--trusted-proxies=10.0.0.1/32"},

@@ -152,7 +152,7 @@ func TestDoctorNginxHTTPS(t *testing.T) {
 // Lines of the Caddyfile that people leave out or add, each with its finding.
 func TestDoctorCaddyForwardAuthBroken(t *testing.T) {
 	t.Parallel()
-	const authz = "handle /_vipps/authz/* {\n\t\trespond 404\n\t}\n"
+	const authz = "respond @authz 404\n"
 	for _, tt := range []struct {
 		name, options, from, to string
 		check                   string
