@@ -14,7 +14,8 @@ const refusedBodyTime = 5 * time.Second
 // Protect returns a handler that lets requests with a session pass to next, with the person's identity in their
 // headers, and serves our own pages under /_vipps/. It is for Go programs and for the sidecar mode: r.Host must
 // be what the browser asked for, or a trusted proxy must say that in X-Forwarded-Host. Identity headers that a client
-// sends never reach next, whatever their spelling, and neither do our cookies. Request headers are changed in place.
+// sends never reach next, whatever their spelling, and neither do our cookies, nor an Upgrade to anything but a websocket.
+// Request headers are changed in place.
 func (e *Engine) Protect(next http.Handler) http.Handler {
 	return e.ProtectSites(func(string) http.Handler { return next })
 }
@@ -53,6 +54,7 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 	}
 	e.strip.clean(r.Header)
 	e.strip.cleanTrailer(r)
+	onlyWebsocket(r.Header)
 	d := Decision{Verdict: Allow}
 	if protected {
 		d = e.decide(s, &o)
@@ -71,6 +73,15 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 	}
 	e.identify(r.Header, &d)
 	return next(w, r, d)
+}
+
+// onlyWebsocket lets no other protocol be upgraded to than that of websockets: over h2c (RFC 7540, section 3.2) a client
+// would talk to an application behind a proxy past us. A proxy that finds no Upgrade doesn't pass on that of Connection.
+func onlyWebsocket(h http.Header) {
+	if asked := h["Upgrade"]; len(asked) > 1 || len(asked) == 1 && !strings.EqualFold(asked[0], "websocket") {
+		delete(h, "Upgrade")
+	}
+	delete(h, "Http2-Settings")
 }
 
 // identify sets the identity headers of a request that passes. The app may change them in place, so each
