@@ -211,10 +211,43 @@ func TestHAProxyPublic(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/public", "/Public/x", "/%70ublic/x", "//public/x"} {
+	for _, path := range []string{
+		"/public", "/Public/x", "/%70ublic/x", "//public/x", "/public/../secret", "/public/%2e%2e/secret", "/public/..%2Fsecret", "/public/..;/secret",
+		"/public/..\\secret", "/public/..%5Csecret", "/public//secret", "/public/.%2e/secret", "/public/%252e%252e/secret", "/public/x%00", "/public/..",
+	} {
 		if status := raw(t, f, "GET "+path+" HTTP/1.1\r\nHost: localhost:"+f.port()+"\r\nSec-Fetch-Mode: cors\r\nConnection: close\r\n\r\n"); status != http.StatusUnauthorized && status != http.StatusBadRequest {
 			t.Errorf("%s: %d", path, status)
 		}
+	}
+}
+
+// A part of the site with a policy of its own, as the README has it: no other spelling of its path gets past it.
+func TestHAProxyPolicy(t *testing.T) {
+	t.Parallel()
+	need(t, "haproxy")
+	f := newFront(t)
+	f.serve("--config=" + write(t, "vippsauth.yaml", "trusted_proxies: loopback\npolicies:\n  staff:\n    allow: \""+phonePer+"\"\n"))
+	odd := "\tacl vipps_odd_path path -i -m reg '//|[\\\\;]|/\\.\\.?(/|$)|%(0|2[5ef]|3b|5c)'\n"
+	readme := "\thttp-request return status 404 if vipps_odd_path !vipps_pages\n" +
+		"\thttp-request set-var(txn.vipps_policy) str(staff) if { path,url_dec -i -m beg /admin }\n"
+	for _, l := range strings.Split(strings.TrimSpace(readme), "\n") {
+		if !strings.Contains(example(t, "haproxy/README.md"), "`"+strings.TrimSpace(l)+"`") {
+			t.Errorf("the README doesn't say %s", l)
+		}
+	}
+	startHAProxy(t, f, odd, odd+readme)
+	cookies := cookiesOf(f)
+	hits := f.app.hits()
+	for _, path := range []string{
+		"/admin", "/admin/", "/ADMIN", "/%61dmin", "/adm%49n/x", "//admin", "/./admin", "/x/../admin", "/x/%2e%2e/admin", "/x%2f..%2fadmin", "/;x/admin", "/x\\..\\admin",
+		"/admin/..%2fusers", "/%2561dmin", "/admin?x", "http://localhost:" + f.port() + "/%61dmin",
+	} {
+		if status := raw(t, f, asking(f, "GET "+path, cookies)+"Connection: close\r\n\r\n"); status != http.StatusForbidden && status != http.StatusNotFound || f.app.hits() != hits {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if status := raw(t, f, asking(f, "GET /other", cookies)+"Connection: close\r\n\r\n"); status != http.StatusOK {
+		t.Errorf("the rest of the site: %d", status)
 	}
 }
 

@@ -3,7 +3,8 @@
 --   http-request lua.vippsauth BACKEND   asks a server of BACKEND that is up whether the request may pass
 --   http-request lua.vippsauth-public    for requests that go to the application without being asked about
 --
--- Both take away every header that an application could read as one of ours, and our cookies. Both set
+-- Both take away every header that an application could read as one of ours, our cookies, and any upgrade but that to a
+-- websocket. Both set
 -- txn.vipps_allowed when they have done all that. If it isn't set, something went wrong and the request must not pass:
 -- the configuration has to look, because HAProxy goes on with the next rule after an error in Lua.
 --
@@ -61,6 +62,16 @@ local function strip(txn, other)
 			if #kept > 0 then txn.http:req_set_header(name, table.concat(kept, ", ")) end
 		end
 	end
+end
+
+-- Websockets pass; no other protocol is upgraded to. Over h2c a client would talk to the application past us.
+local function only_websockets(txn)
+	local headers = txn.http:req_get_headers()
+	local asked = values(headers["upgrade"] or {})
+	txn.http:req_del_header("http2-settings")
+	if #asked == 0 or #asked == 1 and asked[1]:lower() == "websocket" then return end
+	txn.http:req_del_header("upgrade")
+	txn.http:req_del_header("connection")
 end
 
 -- Our cookies are no business of the application's.
@@ -189,6 +200,7 @@ end
 
 core.register_action("vippsauth", { "http-req" }, function(txn, backend)
 	strip(txn, others(txn))
+	only_websockets(txn)
 	local answer, why = ask(txn, backend)
 	if not answer then
 		txn:log(core.warning, "vippsauth: nobody passes: " .. why)
@@ -208,6 +220,7 @@ end, 1)
 
 core.register_action("vippsauth-public", { "http-req" }, function(txn)
 	strip(txn, others(txn))
+	only_websockets(txn)
 	hide_cookies(txn)
 	txn:set_var("txn.vipps_allowed", true)
 end)
