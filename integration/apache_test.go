@@ -12,7 +12,7 @@ import (
 
 // apacheModules are those that examples/apache asks for, and what Debian's Apache always has.
 const apacheModules = "mpm_event access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user autoindex filter deflate dir env mime " +
-	"negotiation reqtimeout setenvif status headers proxy proxy_http authnz_fcgi asis"
+	"negotiation reqtimeout setenvif status headers proxy proxy_http authnz_fcgi asis lua"
 
 // startApache runs examples/apache/vippsauth.conf in front of a site, as a user would who has nothing but that folder: only
 // the addresses and the places of files are this test's, and what change says. The service has been started by serveApache.
@@ -27,10 +27,11 @@ func startApache(t *testing.T, f *front, modules string, change ...string) *proc
 		}
 		return path
 	}
+	lua := put("vippsauth.lua", example(t, "apache/vippsauth.lua"))
 	away, log := put("login-away.asis", example(t, "apache/login-away.asis")), filepath.Join(dir, "access.log")
 	text := example(t, "apache/vippsauth.conf", append(change,
 		"127.0.0.1:4190", f.addr, "127.0.0.1:4195", f.fcgi, "http://127.0.0.1:8080/", f.app.srv.URL+"/", "127.0.0.1:8000", "127.0.0.1:"+f.port(),
-		"/var/log/apache2/access.log", log, "/etc/apache2/login-away.asis", away)...)
+		"/var/log/apache2/access.log", log, "/etc/apache2/login-away.asis", away, "/etc/apache2/vippsauth.lua", lua)...)
 	if strings.Contains(text, "\tDocumentRoot ") { // 3b in place of 3a, as the file says
 		before, rest, _ := strings.Cut(text, "\t# 3a.")
 		_, after, _ := strings.Cut(rest, "\t# 3b.")
@@ -249,12 +250,17 @@ func TestApachePolicy(t *testing.T) {
 	need(t, "apache2")
 	f := newFront(t)
 	f.serveApache("--config=" + write(t, "vippsauth.yaml", "policies:\n  board:\n    allow: \""+phonePer+"\"\n"))
-	startApache(t, f, "", "#<Location \"/board/\">", "<Location \"/board/\">", "#\tSetEnvIf", "\tSetEnvIf", "#</Location>", "</Location>")
+	startApache(t, f, "", "#AllowEncodedSlashes", "AllowEncodedSlashes", "#<Location \"/board\">", "<Location \"/board\">", "#\tSetEnvIf", "\tSetEnvIf", "#</Location>", "</Location>")
 	b := f.loggedIn()
 	hits := f.app.hits()
-	for _, path := range []string{"/board/", "/board/x?VIPPS_POLICY=default", "//board/x", "/x/../board/x", "/b%6fard/"} {
+	for _, path := range []string{"/board", "/board/", "/board/x?VIPPS_POLICY=default", "//board/x", "/x/../board/x", "/b%6fard/"} {
 		h := with(fetching(), "Vipps-Policy", "default", "VIPPS_POLICY", "default")
 		if a := b.send(http.MethodGet, f.origin+path, h, nil); a.StatusCode != http.StatusForbidden || f.app.hits() != hits {
+			t.Errorf("%s: %d", path, a.StatusCode)
+		}
+	}
+	for _, path := range []string{"/board%2fx", "/x%2f../board/", "/x%2F..%2Fboard/x"} { // what Apache doesn't take for that part
+		if a := b.send(http.MethodGet, f.origin+path, fetching(), nil); a.StatusCode != http.StatusNotFound || f.app.hits() != hits {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
 	}
@@ -274,11 +280,18 @@ func TestApacheOwnHeaderAndOpenPart(t *testing.T) {
 	need(t, "apache2")
 	f := newFront(t)
 	f.serveApache("--headers=default,Remote-User=sub")
-	startApache(t, f, "", "\tRequestHeader unset X-Vipps-Nin early\n", "\tRequestHeader unset X-Vipps-Nin early\n\tRequestHeader unset Remote-User early\n\tRequestHeader unset Remote_User early\n",
+	startApache(t, f, "", "\tRequestHeader unset X-Vipps-Nin early\n", "\tRequestHeader unset X-Vipps-Nin early\n\tRequestHeader unset Remote-User early\n\tRequestHeader unset Remote_User early\n"+
+		"\tRequestHeader edit* Connection \"(?i)(^|[, \\t])Remote-User(?=$|[, \\t])\" \"$1none\" early\n",
 		"\t\tRequestHeader unset X-Vipps-Proxy-Secret\n", "\t\tRequestHeader set Remote-User \"%{VIPPS_REMOTE_USER}e\" \"expr=-n reqenv('VIPPS_REMOTE_USER')\"\n\t\tRequestHeader unset X-Vipps-Proxy-Secret\n",
 		"\t# 4. ", "\t<Location \"/open/\">\n\t\tAuthType None\n\t\tRequire all granted\n\t</Location>\n\t# 4. ")
 	b := f.loggedIn()
 	sub := f.app.last().Header.Get("X-Vipps-Sub")
+	for _, line := range []string{"Remote-User", "close, remote-user", "Remote-User,Remote-User", "a,REMOTE-USER\t, Remote-User"} {
+		raw(t, f, asking(f, "GET /", cookiesOf(f))+"Connection: "+line+"\r\n\r\n")
+		if got := f.app.last().Header["Remote-User"]; len(got) != 1 || got[0] != sub {
+			t.Errorf("with Connection: %s Remote-User is %q", line, got)
+		}
+	}
 	for _, name := range []string{"Remote-User", "remote_user", "REMOTE_USER", "X-Vipps-Sub", "X_Vipps_Sub", "X-Vipps-Gender", "X.Vipps.Gender", "X-Vipps-Proxy-Secret", "Accept-Charset"} {
 		for _, path := range []string{"/", "/open/"} {
 			hits := f.app.hits()

@@ -39,6 +39,7 @@ func snippets() []snippet {
 		{name: "haproxy", doc: "HAProxy 2.6 or later: haproxy.cfg, for haproxy-lua beside it", file: "haproxy.tmpl", example: "haproxy/haproxy.cfg"},
 		{name: "haproxy-lua", doc: "the Lua file that haproxy.cfg loads", file: "haproxy.lua", example: "haproxy/vippsauth.lua", fixed: true},
 		{name: "apache", doc: "Apache 2.4 with mod_authnz_fcgi: a file for sites-available", file: "apache.tmpl", example: "apache/vippsauth.conf", check: checkApache},
+		{name: "apache-lua", doc: "the Lua file that it loads", file: "apache.lua", example: "apache/vippsauth.lua"},
 		{name: "envoy", doc: "Envoy 1.36 or later, ext_authz over HTTP: a bootstrap file", file: "envoy.tmpl", example: "envoy/envoy-http.yaml"},
 		{name: "ingress-nginx", doc: "ingress-nginx: two Ingresses, without snippets", file: "ingress-nginx.tmpl", example: "kubernetes/ingress-nginx.yaml", check: checkIngressNginx},
 		{name: "gateway-api", doc: "Gateway API with ExternalAuth over gRPC: an HTTPRoute", file: "gateway-api.tmpl", example: "gateway-api/httproute.yaml", check: checkGateway},
