@@ -21,6 +21,7 @@ const (
 	perRequest  = 10 * time.Second
 	inAll       = 2 * time.Minute
 	maxAnswer   = 256 << 10
+	maxReceived = 1 << 20 // of one answer, header and interim answers included
 )
 
 // errEnough ends a visit that would ask too often.
@@ -123,7 +124,7 @@ func (a *asker) send(ctx context.Context, q ask) (*answer, error) {
 	if _, err := io.WriteString(conn, a.text(q)); err != nil {
 		return nil, err
 	}
-	in := bufio.NewReader(conn)
+	in := bufio.NewReader(io.LimitReader(conn, maxReceived)) // net/http sets a header no limit here
 	for {
 		w, err := http.ReadResponse(in, &http.Request{Method: q.verb()})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // Level says how bad a finding is.
@@ -83,10 +84,11 @@ func sentence(s string) string {
 	return s + "."
 }
 
-// clean makes text from outside fit for a line of a terminal.
+// clean makes text from outside fit for a line of a terminal: no control characters, and none that change the direction
+// of what follows or that can't be seen.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return r
@@ -107,7 +109,7 @@ func short(s string) string {
 type findings struct{ list []Finding }
 
 func (f *findings) add(l Level, check, what, why, cure string) {
-	f.list = append(f.list, Finding{Level: l, Check: check, What: what, Why: why, Cure: cure})
+	f.list = append(f.list, Finding{Level: l, Check: check, What: clean(what), Why: clean(why), Cure: clean(cure)})
 }
 
 func (f *findings) ok(check, what string) { f.add(OK, check, what, "", "") }
