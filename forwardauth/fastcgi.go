@@ -77,11 +77,11 @@ func fromFastCGI(q *fcgi.Request) Original {
 }
 
 // variables is the answer that lets a request pass: every identity header as a variable, empty ones too, and nothing of
-// what is for caches.
+// what is for caches. Where two headers have one variable, as Sub and X-Vipps-Sub, it is that of the header with our prefix.
 func variables(h http.Header) *fcgi.Answer {
 	a := &fcgi.Answer{Status: http.StatusOK, Header: make(http.Header, len(h))}
 	for name, values := range h {
-		if name != "Cache-Control" && name != "Vary" {
+		if _, ours := h["X-Vipps-"+name]; name != "Cache-Control" && name != "Vary" && !ours {
 			a.Header["Variable-"+variableName(name)] = values
 		}
 	}
