@@ -283,6 +283,9 @@ func (c *config) reached(key, listen, host string, rep *report) endpoint {
 	case all:
 		rep.warn(problem{rep.source(key), key, "is every address of its machine; the configuration says 127.0.0.1", "name the host with --service-host when the proxy is elsewhere"})
 		return endpoint{Host: "127.0.0.1", Port: port}
+	case !validHost(at):
+		rep.add(problem{rep.source(key), key, "is not a host name or an address that a proxy could be told", "write it without a zone, or name another with --service-host"})
+		return endpoint{}
 	default:
 		return endpoint{Host: at, Port: port}
 	}

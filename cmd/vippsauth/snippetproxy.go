@@ -130,8 +130,17 @@ func namesPeople(allow []string) bool {
 	return false
 }
 
-// checkApache wants fcgi_listen.
+// checkApache wants fcgi_listen, and a variable of its own for each header.
 func checkApache(d *snippetData, rep *report) {
+	for _, s := range d.Sites {
+		seen := map[string]string{}
+		for _, h := range s.Headers {
+			if other := seen[h.Env]; other != "" || h.Env == "VIPPS_POLICY" {
+				rep.add(problem{rep.source("headers"), "headers", h.Name + " would be " + h.Env + " in Apache, which is another's", "give it another name"})
+			}
+			seen[h.Env] = h.Name
+		}
+	}
 	if d.FCGI == (endpoint{}) {
 		rep.add(problem{notSet, "fcgi_listen", "is required: where Apache asks", howToSet("fcgi_listen") + ", as 127.0.0.1:4195"})
 	}

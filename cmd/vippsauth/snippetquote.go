@@ -26,8 +26,9 @@ func snippetFuncs() template.FuncMap {
 		"hostPort": func(e endpoint) (string, error) { u, err := httpURL(e); return strings.TrimPrefix(u, "http://"), err },
 		"allNames": allNames, "underscored": func(name string) string { return strings.ReplaceAll(name, "-", "_") },
 		"envoyNames": envoyNames, "dashed": func(id string) string { return strings.ReplaceAll(id, "_", "-") },
-		"dotless":  func(name string) string { return strings.ReplaceAll(name, ".", "-") },
-		"question": newQuestion,
+		"spellings": func(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "[^a-z0-9]") },
+		"dotless":   func(name string) string { return strings.ReplaceAll(name, ".", "-") },
+		"question":  newQuestion,
 		"names": func(headers []snippetHeader) []string {
 			var names []string
 			for _, h := range headers {
