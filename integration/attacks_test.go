@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -151,4 +152,37 @@ func TestSecApacheTrace(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An application that speaks gRPC-Web has its own answers: a client's Content-Type doesn't become that of a page.
+func TestSecApacheContentType(t *testing.T) {
+	t.Parallel()
+	need(t, "apache2")
+	f := newFront(t)
+	f.serveApache()
+	startApache(t, f, "")
+	b := f.loggedIn()
+	f.app.handle("/grpc", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc-web")
+		w.Header().Set("Grpc-Status", "5")
+		w.Header().Set("X-Vipps-Login-Url", "x")
+	})
+	a := b.send(http.MethodPost, f.origin+"/grpc", with(fetching(), "Content-Type", "text/html"), strings.NewReader("x"))
+	if got := a.Header["Content-Type"]; a.StatusCode != http.StatusOK || len(got) != 1 || got[0] != "application/grpc-web" {
+		t.Errorf("%d %q", a.StatusCode, got)
+	}
+}
+
+// Somebody of whom much is said gets in too: what nginx is told may be longer than a page of memory.
+func TestSecNginxLongClaims(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	f := newFront(t)
+	headers := "default"
+	for i := range 60 {
+		headers += fmt.Sprintf(",X-Vipps-%s-%d=name;percent", strings.Repeat("Long", 10), i)
+	}
+	f.serve("--trusted-proxies=loopback", "--headers="+headers)
+	startNginx(t, f)
+	f.loggedIn()
 }

@@ -16,8 +16,15 @@ func TestSnippetRefusesHostileSettings(t *testing.T) {
 				listen = "[" + hostile + "]:4190"
 			}
 			for _, flags := range [][]string{
-				{"--listen=" + listen}, {"--app=" + listen}, {"--service-host=" + hostile}, {"--public-url=https://" + hostile}, {"--headers=X-" + hostile + "=sub"},
-				{"--authz-listen=" + listen}, {"--fcgi-listen=" + listen}, {"--grpc-listen=" + listen}, {"--policy=" + hostile},
+				{"--listen=" + listen},
+				{"--app=" + listen},
+				{"--service-host=" + hostile},
+				{"--public-url=https://" + hostile},
+				{"--headers=X-" + hostile + "=sub"},
+				{"--authz-listen=" + listen},
+				{"--fcgi-listen=" + listen},
+				{"--grpc-listen=" + listen},
+				{"--policy=" + hostile},
 			} {
 				var stdout, stderr bytes.Buffer
 				args := append([]string{"snippet", s.name}, exampleSettings(s.name)...)
