@@ -101,6 +101,7 @@ func (b *bench) nginx() error {
 		}
 		const anything = `default application; }`
 		switch who {
+		case ours: // as it stands
 		case theirs:
 			change[1] = b.bareAddr
 			change = append(change, `default ""; }`+"\n\n# Websockets", anything+"\n\n# Websockets")
@@ -143,6 +144,7 @@ func (b *bench) haproxy() error {
 			"\tuser haproxy ", "\t# ", "\tgroup haproxy\n", "", "/etc/haproxy/vippsauth.lua", lua,
 		}
 		switch who {
+		case ours: // as it stands
 		case theirs:
 			change[1] = bareAddr
 		case nobody:
@@ -162,7 +164,7 @@ func (b *bench) haproxy() error {
 }
 
 // apacheModules are those that examples/apache asks for, and what they need.
-const apacheModules = "mpm_event access_compat alias auth_basic authn_core authz_core authz_host authz_user setenvif headers proxy proxy_http authnz_fcgi asis"
+const apacheModules = "mpm_event access_compat alias auth_basic authn_core authz_core authz_host authz_user setenvif headers lua proxy proxy_http authnz_fcgi asis"
 
 // apache asks with examples/apache. The bare process is our FastCGI server with a constant answer: Go's own knows no
 // authorizers.
@@ -174,13 +176,18 @@ func (b *bench) apache() error {
 	}
 	start := func(addr string, who asked) (*process, error) {
 		dir := b.folder(addr)
+		lua, err := b.edited("apache/vippsauth.lua", addr)
+		if err != nil {
+			return nil, err
+		}
 		change := []string{
-			"127.0.0.1:4195", b.fcgiAddr, "127.0.0.1:4190", b.serviceAddr, "127.0.0.1:8080", b.appAddr, "127.0.0.1:8000", addr,
+			"/etc/apache2/vippsauth.lua", lua, "127.0.0.1:4195", b.fcgiAddr, "127.0.0.1:4190", b.serviceAddr, "127.0.0.1:8080", b.appAddr, "127.0.0.1:8000", addr,
 			"/var/log/apache2/access.log", filepath.Join(dir, "access.log"),
 		}
 		switch who {
+		case ours: // as it stands
 		case theirs:
-			change[1] = bareAddr
+			change[3] = bareAddr
 		case nobody:
 			change = append(change, "AuthType Vipps", "AuthType None", "\t\tAuthnzFcgiCheckAuthnProvider", "\t\t#", "Require valid-user", "Require all granted")
 		}

@@ -37,11 +37,11 @@ func (b *bench) webSockets() error {
 		return err
 	}
 	b.table.heading(fmt.Sprintf("%d idle WebSockets, memory", b.sockets), "before", "with them", "each", "bar")
-	_, least, err := b.withWebSockets(proxy, addr, cookies[0])
+	least, err := b.withWebSockets(proxy, addr, cookies[0])
 	if err != nil {
 		return err
 	}
-	_, most, err := b.withWebSockets(sidecar, b.sidecarAddr, cookies[0])
+	most, err := b.withWebSockets(sidecar, b.sidecarAddr, cookies[0])
 	if err != nil {
 		return err
 	}
@@ -51,24 +51,25 @@ func (b *bench) webSockets() error {
 
 func megabytes(mb float64) string { return fmt.Sprintf("%.1f MB", mb) }
 
-// withWebSockets opens them and says what the process holds before, and after a while with all of them idle, in MB.
-func (b *bench) withWebSockets(p *process, addr, cookie string) (before, after float64, err error) {
-	if before, err = p.megabytes(); err != nil {
-		return 0, 0, err
+// withWebSockets opens them and says what the process holds after a while with all of them idle, in MB.
+func (b *bench) withWebSockets(p *process, addr, cookie string) (after float64, err error) {
+	before, err := p.megabytes()
+	if err != nil {
+		return 0, err
 	}
 	for range b.sockets {
 		conn, err := openWebSocket(addr, cookie)
 		if err != nil {
-			return 0, 0, fmt.Errorf("%s: %w", p.name, err)
+			return 0, fmt.Errorf("%s: %w", p.name, err)
 		}
 		defer conn.Close()
 	}
 	time.Sleep(3 * time.Second) // what the handshakes leave may go
 	if after, err = p.megabytes(); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	b.table.row("  "+p.name, megabytes(before), megabytes(after), fmt.Sprintf("%.1f kB", (after-before)*1000/float64(b.sockets)))
-	return before, after, nil
+	return after, nil
 }
 
 // openWebSocket does the handshake as a browser does, and sends one frame there and back.
