@@ -166,12 +166,19 @@ func (s *Server) opened(conn net.Conn) bool {
 	return !s.closing
 }
 
-// busy says whether a request is under way on a connection. It returns false when the connection is to end.
-func (s *Server) busy(conn net.Conn, is bool) bool {
+// idle notes that a connection waits for its next request. It returns false when the connection is to end instead.
+func (s *Server) idle(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conns[conn] = is
-	return is || !s.closing
+	s.conns[conn] = false
+	return !s.closing
+}
+
+// busy notes that a request is under way on a connection, which Shutdown waits for.
+func (s *Server) busy(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[conn] = true
 }
 
 func (s *Server) closed(conn net.Conn) {
@@ -214,7 +221,7 @@ func (s *Server) logf(format string, args ...any) {
 func (s *Server) serve(conn net.Conn) {
 	defer s.closed(conn)
 	c := &connection{server: s, conn: conn, reader: reader{in: conn}}
-	for s.busy(conn, false) {
+	for s.idle(conn) {
 		again, err := c.request()
 		switch {
 		case errors.Is(err, errProtocol):
@@ -275,9 +282,7 @@ func (c *connection) begin() (beginning, error) {
 	if err != nil {
 		return beginning{}, err
 	}
-	if !c.server.busy(c.conn, true) {
-		return beginning{}, ErrServerClosed
-	}
+	c.server.busy(c.conn)
 	if err := c.conn.SetDeadline(time.Now().Add(c.server.timeout())); err != nil {
 		return beginning{}, err
 	}
