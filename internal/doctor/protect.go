@@ -211,8 +211,8 @@ func (v *visit) scriptTold(w *answer, said refusal) {
 	}
 }
 
-// form asks with a method that can't be redirected. It is OPTIONS, which changes nothing in any application.
-func (v *visit) form(ctx context.Context) {
+// method asks with one that can't be redirected, as a form does: with OPTIONS, which changes nothing in any application.
+func (v *visit) method(ctx context.Context) {
 	if !v.protectedByUs() || v.anonymous() {
 		return
 	}

@@ -124,7 +124,7 @@ func (v *visit) run(ctx context.Context) {
 		return
 	}
 	for _, check := range []func(context.Context){
-		v.plain, v.navigation, v.script, v.form, v.websocket,
+		v.plain, v.navigation, v.script, v.method, v.websocket,
 		v.loginPage, v.loginAgain, v.provider, v.callback, v.cookiesBack,
 		v.spoofedIdentity, v.spoofedForwarded, v.otherHost, v.authz, v.authzTricks,
 		v.bigHeader, v.http2, v.caching, v.clock, v.strictTransport,
