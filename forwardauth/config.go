@@ -58,8 +58,9 @@ type Config struct {
 	// Now are those of this Config. Sites in theirs are ignored. Default: none.
 	Sites []Config
 	// CookieDomain shares one session between the public URLs, all of which must be in this domain: whoever is logged in at
-	// one is at the others, and so is whoever can set cookies at any host of the domain. Sites with the same domain, client
-	// and keys share as well. Default: each host has a session of its own.
+	// one is at the others, and so is whoever can set cookies at any host of the domain. Sites with the same domain share as
+	// well, and must then have the same client, keys, scopes, AuthURL and session times. Default: each host has a session of
+	// its own.
 	CookieDomain string
 	// AuthURL is the origin, in CookieDomain, at which everybody logs in: the one redirect URI to register. Default: each
 	// site logs in by itself.
