@@ -14,16 +14,8 @@ const (
 // extAuthz is the dialect of Envoy's ext_authz over HTTP, and of Gateway API's ExternalAuth: the request judged is the
 // question itself, behind a prefix of its path.
 func (e *Engine) extAuthz(w http.ResponseWriter, r *http.Request) {
-	status := http.StatusUnauthorized
 	o, err := fromExtAuthz(r)
-	var s *site
-	if err != nil {
-		e.unreadable(err, r.RemoteAddr)
-	} else {
-		s = e.siteOf(o.Host)
-		e = e.at(s)
-		status = e.unfit(&o)
-	}
+	e, s, status := e.placed(&o, err, r.RemoteAddr)
 	if status != 0 {
 		e.badQuestion(w, r, status, o)
 		return

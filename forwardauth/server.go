@@ -200,18 +200,26 @@ func peerAddress(remote string) string {
 	return "unix"
 }
 
-// judged recovers the request that a proxy asks about and refuses one that could hand the app an identity of
-// the client's own making. With it come the site that it is for, which is nil for nobody's, and that site's engine.
+// judged recovers the request that a proxy asks about, see [Engine.placed].
 func (e *Engine) judged(r *http.Request, policy string, read func(http.Header) (Original, error)) (*Engine, *site, Original, int) {
 	o, err := read(r.Header)
-	if err != nil {
-		e.unreadable(err, r.RemoteAddr)
-		return e, nil, o, http.StatusUnauthorized
+	if err == nil {
+		o.Policy = policy
 	}
-	o.Policy = policy
+	e, s, status := e.placed(&o, err, r.RemoteAddr)
+	return e, s, o, status
+}
+
+// placed finds the site that a recovered request is for, which is nil for nobody's, and that site's engine. It returns the
+// status of a refusal for one that could not be recovered, which err says, or that is unfit, and 0 for others.
+func (e *Engine) placed(o *Original, err error, peer string) (*Engine, *site, int) {
+	if err != nil {
+		e.unreadable(err, peer)
+		return e, nil, http.StatusUnauthorized
+	}
 	s := e.siteOf(o.Host)
 	e = e.at(s)
-	return e, s, o, e.unfit(&o)
+	return e, s, e.unfit(o)
 }
 
 // unfit returns 403 for a question that can't be answered with an identity, whoever asks, and 0 for others.
@@ -272,16 +280,8 @@ func (e *Engine) answer(w http.ResponseWriter, r *http.Request, s *site, o Origi
 // checked here, as those of every dialect are; peer is for the log.
 func (e *Engine) Judge(w http.ResponseWriter, o Original, peer string) {
 	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: pathAuthz}, Header: o.Header, Host: o.Host, RemoteAddr: peer}
-	status := http.StatusUnauthorized
-	var s *site
-	var err error
-	if o, err = o.checked(); err != nil {
-		e.unreadable(err, peer)
-	} else {
-		s = e.siteOf(o.Host)
-		e = e.at(s)
-		status = e.unfit(&o)
-	}
+	o, err := o.checked()
+	e, s, status := e.placed(&o, err, peer)
 	if status != 0 {
 		e.badQuestion(w, r, status, o)
 		return
