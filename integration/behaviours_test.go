@@ -29,7 +29,7 @@ type differs struct {
 	hurried  bool          // nothing is tried that takes its time
 }
 
-// A behaviour is one thing that every front end has to do, whatever it is (reference: the conformance list of the peers).
+// A behaviour is one thing that every front end has to do, whatever it is.
 type behaviour struct {
 	name string
 	test func(t *testing.T, f *front)

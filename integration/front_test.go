@@ -176,7 +176,7 @@ func (f *front) loggedIn() *browser {
 	return b
 }
 
-// secrets are values that no log may hold, whatever its level (security.md, I5).
+// secrets are values that no log may hold, whatever its level.
 type secrets struct {
 	mu     sync.Mutex
 	values map[string]string // value → what it is

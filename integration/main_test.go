@@ -1,6 +1,6 @@
 // Package integration_test starts the programs that people put vippsauth together with, and the program itself as
-// they run it: real nginx, Caddy, Chromium, another vendor's OpenID provider. What runs is the configuration of
-// examples/, with other addresses in it.
+// they run it: real nginx, HAProxy, Apache, Caddy, Chromium, another vendor's OpenID provider. What runs is the
+// configuration of examples/, with other addresses in it.
 //
 // A test whose program isn't installed is skipped and says so. With VIPPSAUTH_TEST_ALL=1, as `make test` sets it, it
 // fails instead.
