@@ -4,9 +4,8 @@
 --   http-request lua.vippsauth-public    for requests that go to the application without being asked about
 --
 -- Both take away every header that an application could read as one of ours, our cookies, and any upgrade but that to a
--- websocket. Both set
--- txn.vipps_allowed when they have done all that. If it isn't set, something went wrong and the request must not pass:
--- the configuration has to look, because HAProxy goes on with the next rule after an error in Lua.
+-- websocket. Both set txn.vipps_allowed when they have done all that. If it isn't set, something went wrong and the
+-- request must not pass: the configuration has to look, because HAProxy goes on with the next rule after an error in Lua.
 --
 -- What a configuration sets before (txn variables): vipps_scheme and vipps_host, the site as browsers see it; and where
 -- needed vipps_policy, vipps_secret, and vipps_headers, the names of identity headers that don't begin with X-Vipps-:
