@@ -12,6 +12,6 @@
 //     vipps_auth directive.
 //   - Sealed cookies by themselves are [github.com/vippsauth/vippsauth/session].
 //
-// The programs are cmd/vippsauth, the standalone service with its demo and its emulator, and cmd/caddy, a Caddy with the
-// module built in. Who may import whom is in docs/architecture.md and is held by this package's only test.
+// The programs are cmd/vippsauth, the standalone service with its demo, its emulator and its doctor, and cmd/caddy, a Caddy with the
+// module built in. Who may import whom is in docs/architecture.md and is held by a test of this package.
 package vippsauth
