@@ -55,7 +55,7 @@ type instanceConfig struct {
 // started is an engine at work.
 type started struct {
 	engine *forwardauth.Engine
-	hosts  map[string]bool // of the public URLs, as they are in Host
+	hosts  map[string]bool // of the public URLs and the auth URL, as they are in Host
 }
 
 var (
@@ -96,7 +96,11 @@ func (in *instance) announce() {
 		in.log.Warn("logins go to the emulator, which logs in anybody who asks; it starts with the first request",
 			zap.String("emulator", "http://"+in.set.emulator+"/"), zap.Strings("open", in.set.engine.PublicURLs))
 	} else {
-		for _, u := range in.set.engine.PublicURLs {
+		logins := in.set.engine.PublicURLs
+		if auth := in.set.engine.AuthURL; auth != "" {
+			logins = []string{auth}
+		}
+		for _, u := range logins {
 			in.log.Info("redirect URI to register with the provider",
 				zap.String("redirect_uri", strings.TrimSuffix(u, "/")+callbackPath), zap.String("issuer", in.set.vipps.Issuer))
 		}
@@ -180,13 +184,14 @@ func (in *instance) build(ctx context.Context) (*started, error) {
 		return nil, err
 	}
 	s := &started{engine: engine, hosts: map[string]bool{}}
-	uris := engine.RedirectURIs()
-	for _, uri := range uris {
-		_, rest, _ := strings.Cut(strings.TrimSuffix(uri, callbackPath), "://")
-		s.hosts[rest] = true
+	for _, u := range append([]string{cfg.AuthURL}, cfg.PublicURLs...) {
+		if origin, err := forwardauth.Origin(u); err == nil { // there may be no AuthURL
+			_, host, _ := strings.Cut(origin, "://")
+			s.hosts[host] = true
+		}
 	}
 	if in.set.emulator != "" {
-		if err := in.startEmulator(uris); err != nil { //nolint:contextcheck // it outlives the request that starts it
+		if err := in.startEmulator(engine.RedirectURIs()); err != nil { //nolint:contextcheck // it outlives the request that starts it
 			return nil, err
 		}
 	}

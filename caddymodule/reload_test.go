@@ -298,6 +298,35 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
+// With auth_url logins come back to one address, which is the only one to register; every site is one behind a proxy.
+func TestAuthURLBehindAProxy(t *testing.T) {
+	s := newServer(t)
+	port := freePort(t)
+	s.load("servers {\n trusted_proxies static 127.0.0.0/8 ::1\n}", fmt.Sprintf(`http://:%d {
+		vipps_auth {
+			environment test
+			client_id a
+			client_secret b
+			public_url https://www.club.example https://login.club.example
+			cookie_domain club.example
+			auth_url https://login.club.example
+		}
+		respond in
+	}`, port))
+	for host, want := range map[string]int{"www.club.example": http.StatusFound, "login.club.example": http.StatusFound, "shop.club.example": http.StatusMisdirectedRequest} {
+		b := newBrowser(t).withoutRedirects()
+		req := b.navigation(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		req.Header["X-Forwarded-Host"], req.Header["X-Forwarded-Proto"] = []string{host}, []string{"https"}
+		if got := b.do(req).StatusCode; got != want {
+			t.Errorf("X-Forwarded-Host %s: %d, want %d", host, got, want)
+		}
+	}
+	log := s.logs()
+	if strings.Count(log, "redirect URI to register") != 1 || !strings.Contains(log, "https://login.club.example/_vipps/callback") {
+		t.Errorf("what to register: %s", log)
+	}
+}
+
 // The faults of a configuration that only a running server can know are named all at once, without values.
 func TestProvisionNamesEveryFault(t *testing.T) {
 	t.Setenv("VIPPSAUTH_TEST_EMPTY", "")
