@@ -4,8 +4,11 @@
 // An [Engine] judges requests: [Engine.Decide] reads a sealed session cookie and the policy, and returns a
 // [Decision] as a value. It writes nothing and asks nothing of the network, since most proxies drop what an
 // allowed sub-request sets. Around it stand the front ends, each a few lines: [Engine.ForwardAuth] answers proxies
-// (Traefik, nginx, HAProxy, Caddy, Envoy), [Engine.FastCGI] Apache, [Engine.Protect] is middleware for Go programs and
-// the sidecar, [Engine.Serve] is what the Caddy module calls.
+// (Traefik, nginx, HAProxy, Caddy, Envoy), [Engine.FastCGI] Apache, package extauthz Envoy over gRPC, by [Engine.Judge];
+// [Engine.Protect] is middleware for Go programs and the sidecar, [Engine.Serve] is what the Caddy module calls.
+//
+// One Engine serves any number of sites. Each of [Config].Sites is a configuration of its own, and a request is judged by
+// that of the site that its host names.
 //
 // # The login
 //
@@ -37,7 +40,7 @@
 //
 // All cookies are sealed and none is readable: the session, one for each login attempt, and a hint (a miss, a
 // logout that waits for its click, a login that has just succeeded). What they seal is bound to issuer, client,
-// site and purpose.
+// site and purpose; session and hint to the domain in place of the site, where [Config].CookieDomain shares them.
 //
 // # What this package does not check
 //

@@ -170,7 +170,7 @@ func (c *config) startEmulator(known []forwardauth.Registration) (*emulator.Serv
 	for _, r := range known {
 		at := slices.IndexFunc(c.all(), func(sc *config) bool { id, _ := sc.credentials(); return id == r.Client.ClientID() })
 		if at < 0 {
-			continue // they are made of the same settings
+			continue // can't be: both are made of the same settings
 		}
 		sc := c.all()[at]
 		id, secret := sc.credentials()
@@ -193,7 +193,7 @@ func (c *config) displayName() string {
 	return "vippsauth"
 }
 
-// stdLog returns the logger that net/http writes to.
+// stdLog returns the logger that net/http and package fcgi write to.
 func stdLog(l *zap.Logger) *log.Logger {
 	std, err := zap.NewStdLogAt(l.Named("http"), zapcore.WarnLevel)
 	if err != nil {
