@@ -23,11 +23,10 @@ const (
 	maxHeaderValue = 4096
 )
 
-// HeaderNames returns the names of the headers that tell the application at a host who somebody is, in canonical form
-// and in the order in which they are configured. Those of every policy and of every other site, which may have the same
-// application, are among them, so that they are the same at every host. A proxy has to take each of them from us, or clients
-// could write it themselves.
-func (e *Engine) HeaderNames(host string) []string { return slices.Clone(e.of(host).names) }
+// HeaderNames returns the names of the headers that tell the application who somebody is, in canonical form and in the
+// order in which they are configured: those of all policies and of all sites, two of which may have the same application.
+// A proxy has to take each of them from us, at every site, or clients could write it themselves.
+func (e *Engine) HeaderNames() []string { return slices.Clone(e.names) }
 
 // headerSpec is one identity header: which claim it carries, and how.
 type headerSpec struct {

@@ -94,7 +94,7 @@ func TestPlainForm(t *testing.T) {
 }
 
 // Whatever is kept comes out of the page as it went in: the page is parsed as a browser does, and its fields are written as
-// a browser writes them. And no field becomes anything but the value of a hidden input (security.md, B-105).
+// a browser writes them. And no field becomes anything but the value of a hidden input.
 func FuzzSec_B105_KeptForm(f *testing.F) {
 	for _, body := range []string{
 		"", "a=1&a=2", "n=%C3%85se&t=one%0D%0Atwo", "x=%3C%2Fscript%3E%3Cscript%3Ealert%281%29%3C%2Fscript%3E", "%22%3E%3Cimg+src%3Dx%3E=%22%27%3E",

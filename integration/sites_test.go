@@ -44,9 +44,6 @@ upstream: http://%[8]s
 listen: 127.0.0.1:%[9]s
 ops_listen: %[10]s
 log_level: debug
-policies:
-  board:
-    allow: %[6]s
 sites:
   %[4]s:
     allow: %[6]s

@@ -180,8 +180,7 @@ func (c *config) snippetSites(rep *report) ([]snippetSite, []string) {
 			rep.addErrors(err)
 			return
 		}
-		_, host, _ := strings.Cut(origin, "://")
-		site := newSnippetSite(origin, engine.HeaderNames(host))
+		site := newSnippetSite(origin, engine.HeaderNames())
 		site.config, site.logins = sc, logins
 		if !logins || !slices.ContainsFunc(sites, func(s snippetSite) bool { return s.Origin == origin }) {
 			sites = append(sites, site)

@@ -114,6 +114,9 @@ func (c *config) checkProxyListeners(rep *report) {
 			rep.add(problem{rep.source(l.key), l.key, "is set beside upstream (" + rep.source("upstream") + "), but a sidecar answers no proxy that asks", "take one of them out"})
 		}
 	}
+	if c.isSidecar() && len(c.policies) > 0 {
+		rep.add(problem{rep.source(policiesKey), policiesKey, "are set beside upstream (" + rep.source("upstream") + "), but a sidecar is asked for none by name, so that they would guard nothing", "take them out, or let a proxy ask for them"})
+	}
 	if c.grpcListen != "" && c.writesLatin1() {
 		rep.add(problem{rep.source("grpc_listen"), "grpc_listen", "is set beside a header in latin1, which gRPC can't carry", "use utf-8, percent, base64url or ascii for it"})
 	}
