@@ -87,6 +87,12 @@ func TestJar_SetAttributes(t *testing.T) {
 		want   string
 	}{
 		{"https", session.Jar{Name: "vippsauth", Secure: true}, time.Hour, "__Host-vippsauth=1AAAA" + secureAttributes},
+		{
+			"shared by a domain",
+			session.Jar{Name: "vippsauth", Secure: true, Domain: "club.example"},
+			time.Hour,
+			"__Secure-vippsauth=1AAAA; Path=/; Domain=club.example; Max-Age=3600; HttpOnly; Secure; SameSite=Lax",
+		},
 		{"loopback", session.Jar{Name: "vippsauth"}, time.Hour, "vippsauth=1AAAA; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"},
 		{"with the browser", session.Jar{Name: "vippsauth", Secure: true}, -1, "__Host-vippsauth=1AAAA; Path=/; HttpOnly; Secure; SameSite=Lax"},
 		{"less than a second", session.Jar{Name: "a"}, time.Millisecond, "a=1AAAA; Path=/; Max-Age=1; HttpOnly; SameSite=Lax"},
@@ -356,7 +362,7 @@ func TestJar_Owns(t *testing.T) {
 	for name, want := range map[string]bool{
 		"__Host-vippsauth": true, "__Host-vippsauth.1": true, "__Host-vippsauth.4": true,
 		"__Host-vippsauth.0": false, "__Host-vippsauth.5": false, "__Host-vippsauth.11": false,
-		"__Host-vippsauth-hint": false, "vippsauth": false, "__host-vippsauth": false, "": false,
+		"__Host-vippsauth-1": false, "__Host-vippsauth-hint": false, "__Secure-vippsauth": false, "vippsauth": false, "__host-vippsauth": false, "": false,
 	} {
 		if got := j.Owns(name); got != want {
 			t.Errorf("Owns(%q) = %v", name, got)

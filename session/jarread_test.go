@@ -3,6 +3,7 @@ package session_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -84,8 +85,28 @@ func TestSec_C031_DuplicateChunks(t *testing.T) {
 	if len(values) != 2 || count(values) != 2 {
 		t.Errorf("%d candidates, %d of them open", len(values), count(values))
 	}
+	// Nor are those in chunks counted apart from the others.
+	wantGet(t, j, send(append(one, two[1], "__Host-vippsauth=1AAAA", "__Host-vippsauth=1BBBA")...), "", session.Conflict)
+	wantGet(t, j, send(append(one, two[1], "__Host-vippsauth=1AAAA", "__Host-vippsauth=1BBBA", "__Host-vippsauth=1CCCA")...), "", session.Broken)
 	// More than four combinations: none.
 	wantGet(t, j, send(append(one, "__Host-vippsauth.1=A", "__Host-vippsauth.1=B", "__Host-vippsauth.1=C", "__Host-vippsauth.1=D")...), "", session.Broken)
+}
+
+// TestSec_C031_SharedIsNotTheHosts: what a neighbour can set, the cookie of a
+// domain, is never read as that of the host; one without the prefix, which
+// plain http could set, is neither.
+func TestSec_C031_SharedIsNotTheHosts(t *testing.T) {
+	t.Parallel()
+	shared := &session.Jar{Name: "vippsauth", Secure: true, Domain: "club.example"}
+	h := send("__Host-vippsauth=1AAAA", "__Secure-vippsauth=1BBBA", "vippsauth=1CCCA")
+	wantGet(t, secureJar(), h, "1AAAA", session.One)
+	wantGet(t, shared, h, "1BBBA", session.One)
+	w := httptest.NewRecorder()
+	shared.Clear(w, nil)
+	want := []string{"__Secure-vippsauth=; Path=/; Domain=club.example; Max-Age=0; HttpOnly; Secure; SameSite=Lax"}
+	if diff := cmp.Diff(want, w.Header()["Set-Cookie"]); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestJar_MaxChunksBindsTheReader(t *testing.T) {
