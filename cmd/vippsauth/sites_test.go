@@ -53,6 +53,11 @@ func TestSites_Problems(t *testing.T) {
 			"  https://b.example: {client_id: b}\n", []string{
 			"c.yaml:7: sites: https://b.example: client_secret: is missing beside client_id; give the secret that belongs to it, as client_secret or client_secret_file",
 		}},
+		// Attack on oneself: of two lists of who may pass, nobody knows which one holds.
+		"a setting twice": {"environment: test\nclient_id: a\nclient_secret: s\nsites:\n" +
+			"  https://b.example: {allow: [x1234], allow: anyone}\n", []string{
+			"c.yaml:6: sites: https://b.example: allow: is given twice; keep one of them",
+		}},
 		"a password in a name": {"environment: test\nclient_id: a\nclient_secret: s\nsites:\n" +
 			"  https://me:mustnotshow@b.example: {silent: maybe}\n", []string{
 			"c.yaml:6: sites: …: silent: must be first or off",
@@ -87,13 +92,16 @@ func TestSites_Problems(t *testing.T) {
 func TestSites_OwnSettingsHold(t *testing.T) {
 	t.Parallel()
 	c, problems := checked(t, "trusted_proxies: loopback\nenvironment: test\nclient_id: a\nclient_secret: s\nallow: anyone\n"+
-		"public_url: [https://a.example, 'https://B.example:443/']\nsites:\n  https://b.example: {allow: [x1234]}\n  https://c.example: {client_id: c, client_secret: s}\n  https://d.example: {site_name: D}\n")
+		"public_url: [https://a.example, 'https://B.example:443/']\npolicies:\n  board: {allow: [x1234]}\nsites:\n  https://b.example: {allow: [x1234]}\n  https://c.example: {client_id: c, client_secret: s}\n  https://d.example: {site_name: D}\n")
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	var got []string
 	for _, sc := range c.all() {
 		got = append(got, strings.Join(sc.publicURLs, " ")+" "+strings.Join(sc.allow, " "))
+		if len(sc.policies) != 1 || sc.policies[0].Name != "board" {
+			t.Errorf("%s has policies %v", sc.publicURLs, sc.policies)
+		}
 	}
 	if diff := cmp.Diff([]string{"https://a.example anyone", "https://b.example x1234", "https://c.example anyone", "https://d.example anyone"}, got); diff != "" {
 		t.Errorf("sites (-want +got):\n%s", diff)
