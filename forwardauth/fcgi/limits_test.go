@@ -6,16 +6,18 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // What no web server sends ends the connection, and the handler isn't asked.
 func TestServerRefusesRecords(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	addr := started(t, &Server{Handler: func(*Request) *Answer { asked.Add(1); return &Answer{Status: 200} }})
+	addr := started(t, &Server{Timeout: time.Minute, Handler: func(*Request) *Answer { asked.Add(1); return &Answer{Status: 200} }})
 	for name, send := range map[string][]byte{
 		"HTTP":                 []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
 		"version 0":            {0, 1, 0, 1, 0, 0, 0, 0},
+		"another version":      bytes.Join([][]byte{{2}, beginRecord(1, 2, 0)[1:], paramsRecords(1)}, nil),
 		"a short beginning":    appendRecord(nil, typeBeginRequest, 1, []byte{0, 2, 0}),
 		"a long beginning":     appendRecord(nil, typeBeginRequest, 1, make([]byte, 9)),
 		"our own answer":       appendEnd(nil, 1, requestComplete),

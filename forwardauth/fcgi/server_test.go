@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -95,8 +96,11 @@ func (a *asker) answer(id uint16) (stdout string, status protocolStatus) {
 // ended reports that the server closes the connection.
 func (a *asker) ended() {
 	a.t.Helper()
-	if rec, err := a.in.next(); err == nil {
+	switch rec, err := a.in.next(); {
+	case err == nil:
 		a.t.Errorf("a record of type %d where the connection ends", rec.kind)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		a.t.Error("the connection is still open")
 	}
 }
 
@@ -250,6 +254,12 @@ func TestServerTimeout(t *testing.T) {
 			t.Errorf("%d bytes: cut off after %s", len(send), time.Since(begin))
 		}
 	}
+	// Between requests a connection may wait for longer, but not within the second.
+	a := dial(t, addr)
+	a.send(beginRecord(1, 2, flagKeepConn), paramsRecords(1))
+	a.answer(1)
+	a.send(beginRecord(2, 2, flagKeepConn))
+	a.ended()
 }
 
 // More connections than there are places for wait, and are served later.
