@@ -239,6 +239,10 @@ func TestLimitsAndStop(t *testing.T) {
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("2 MiB: %v", err)
 	}
+	large := metadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("a", 32<<10))
+	if _, err := auth.NewAuthorizationClient(l.conn).Check(large, l.asked("GET", "/")); err == nil {
+		t.Error("metadata is not limited")
+	}
 	addr := l.conn.Target()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

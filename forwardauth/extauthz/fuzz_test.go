@@ -87,3 +87,13 @@ func TestSec_B087_PanicIsADenial(t *testing.T) {
 		t.Errorf("a peer that nobody knows: %v", answer)
 	}
 }
+
+// A program on this machine may give its end of a Unix socket any name, as that of a trusted address.
+func TestSec_C060_NameOfASocket(t *testing.T) {
+	t.Parallel()
+	ctx := peer.NewContext(t.Context(), &peer.Peer{Addr: &net.UnixAddr{Name: "127.0.0.1:1", Net: "unix"}})
+	a := bare(t)
+	if who := question(ctx); a.engine.Trusts(who) {
+		t.Errorf("%s is trusted", who.RemoteAddr)
+	}
+}
