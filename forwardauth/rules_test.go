@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/session"
@@ -183,15 +184,19 @@ func TestSec_V2_UnknownPolicy(t *testing.T) {
 // What is wrong with several sites, a shared session or a policy is said before anything runs.
 func TestSeveralSitesRefused(t *testing.T) {
 	t.Parallel()
-	client := func(id string) *vipps.Client {
-		c, err := vipps.New(vipps.Config{Issuer: "https://op.example", ClientID: id, ClientSecret: "s"})
+	client := func(id, issuer string) *vipps.Client {
+		c, err := vipps.New(vipps.Config{Issuer: issuer, ClientID: id, ClientSecret: "s"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
+	otherKey, err := session.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	base := func() forwardauth.Config {
-		return forwardauth.Config{Client: client("a"), Keys: session.Keys{labKey()}, PublicURLs: []string{"https://a.example.com"}}
+		return forwardauth.Config{Client: client("a", "https://op.example"), Keys: session.Keys{labKey()}, PublicURLs: []string{"https://a.example.com"}}
 	}
 	other := func(change func(*forwardauth.Config)) func(*forwardauth.Config) {
 		return func(c *forwardauth.Config) {
@@ -218,7 +223,7 @@ func TestSeveralSitesRefused(t *testing.T) {
 		"auth_url elsewhere":   {func(c *forwardauth.Config) { c.CookieDomain, c.AuthURL = "example.com", "https://login.example.org" }, "doesn't hold https://login.example.org"},
 		"auth_url on http":     {func(c *forwardauth.Config) { c.CookieDomain, c.AuthURL = "example.com", "http://login.example.com" }, "auth_url: must be https"},
 		"app_cookies":          {func(c *forwardauth.Config) { c.CookieDomain, c.AppCookies = "example.com", []string{"PHPSESSID"} }, "app_cookies: can't be used together"},
-		"another client":       {other(func(c *forwardauth.Config) { c.Client = client("b") }), "must have the same client_id"},
+		"another client":       {other(func(c *forwardauth.Config) { c.Client = client("b", "https://op.example") }), "must have the same client_id"},
 		"another auth_url":     {other(func(c *forwardauth.Config) { c.AuthURL = "https://b.example.com" }), "must have the same auth_url"},
 		"other scopes":         {other(func(c *forwardauth.Config) { c.Scopes = []string{"name"} }), "must have the same scopes"},
 		"unverified addresses": {other(func(c *forwardauth.Config) { c.EmailUnverified = "pass" }), "must have the same email_unverified"},
@@ -226,7 +231,29 @@ func TestSeveralSitesRefused(t *testing.T) {
 		"a site's own fault":   {other(func(c *forwardauth.Config) { c.WithoutSession = "maybe" }), "sites: https://b.example.com: without_session"},
 		"a policy's name":      {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "a/b"}} }, "policy 1: its name"},
 		"default twice":        {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "default"}} }, "policy 1: its name"},
-		"a policy's rule":      {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "x", WithoutSession: "maybe"}} }, "policies: x: without_session"},
+		"another provider":     {other(func(c *forwardauth.Config) { c.Client = client("a", "https://other.example") }), "must have the same client_id and provider"},
+		"another key":          {other(func(c *forwardauth.Config) { c.Keys = session.Keys{otherKey} }), "must have the same cookie_keys"},
+		"a longer session":     {other(func(c *forwardauth.Config) { c.SessionTTL = 300 * time.Hour }), "must have the same session_ttl"},
+		"never idle":           {other(func(c *forwardauth.Config) { c.SessionIdle = time.Minute }), "must have the same session_idle"},
+		"with the browser":     {other(func(c *forwardauth.Config) { c.SessionPersist = "off" }), "must have the same session_persist"},
+		"nobody is asked":      {other(func(c *forwardauth.Config) { c.ConfirmPerson = "never" }), "must have the same confirm_person"},
+		"another scheme": {func(c *forwardauth.Config) {
+			second := *c
+			c.PublicURLs, c.CookieDomain = []string{"https://a.club.localhost"}, "club.localhost"
+			second.PublicURLs, second.CookieDomain = []string{"http://b.club.localhost"}, "club.localhost"
+			c.Sites = []forwardauth.Config{second}
+		}, "must have the same scheme"},
+		"two schemes": {func(c *forwardauth.Config) {
+			c.PublicURLs, c.CookieDomain = []string{"https://a.club.localhost", "http://b.club.localhost"}, "club.localhost"
+		}, "can't be shared between https and http"},
+		"two ports": {func(c *forwardauth.Config) {
+			c.PublicURLs, c.CookieDomain = []string{"https://a.example.com", "https://a.example.com:8443"}, "example.com"
+		}, "can't be shared by two ports"},
+		"who logs in anybody": {func(c *forwardauth.Config) { c.Emulator = true }, "environment: `emulator` logs in anybody"},
+		"the same name twice": {func(c *forwardauth.Config) {
+			c.Policies = []forwardauth.Policy{{Name: "x"}, {Name: "x", Allow: []string{"x1234"}}}
+		}, "policy 2: its name"},
+		"a policy's rule": {func(c *forwardauth.Config) { c.Policies = []forwardauth.Policy{{Name: "x", WithoutSession: "maybe"}} }, "policies: x: without_session"},
 		"what it inherits": {func(c *forwardauth.Config) {
 			c.Allow, c.WithoutSession, c.Policies = []string{"@/nowhere"}, "maybe", []forwardauth.Policy{{Name: "x", HeaderEncoding: "percent"}}
 		}, "allow: entry 1"},

@@ -157,6 +157,67 @@ func TestSharedSessionIsBoundToWhatItIsWorth(t *testing.T) {
 	}
 }
 
+// Attack: what one site has sealed is brought to another one, or to another purpose. Sites that share their sessions share
+// these and the hints, and nothing that belongs to a login: that is bound to the place where it was begun.
+func TestSec_C031_WhatIsSharedAndWhatIsNot(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(_, _ *Config) {})
+	a, b := e.siteOf("a.club.example"), e.siteOf("b.club.example")
+	boxes := func(s *site) []*session.Box {
+		return []*session.Box{s.sessions, s.hints, s.pending, s.confirms, s.states, s.results}
+	}
+	for i, box := range boxes(a) {
+		sealed, err := box.Seal([]byte("payload"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, other := range boxes(b) {
+			if _, err := other.Open(sealed); (err == nil) != (i == j && i < 2) {
+				t.Errorf("what box %d has sealed, box %d of the other site opens with %v", i, j, err)
+			}
+		}
+		for j, other := range boxes(a) {
+			if _, err := other.Open(sealed); (err == nil) != (i == j) {
+				t.Errorf("what box %d has sealed, box %d opens with %v", i, j, err)
+			}
+		}
+	}
+}
+
+// Attack: a client names another site in X-Forwarded-Host, itself or in front of what its proxy says, and is judged there.
+func TestSec_C060_SiteIsNotTheClients(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(first, _ *Config) {
+		first.TrustedProxies, first.ProxySecret = []string{"loopback"}, "a secret of the proxy"
+	})
+	const own, other, secret = "a.club.example", "b.club.example", "a secret of the proxy"
+	for _, tt := range []struct {
+		peer, secret string
+		hosts        []string
+		want         string
+	}{
+		{"127.0.0.1:1", secret, []string{other}, other},
+		{"127.0.0.1:1", secret, []string{"B.club.example"}, other},
+		{"127.0.0.1:1", secret, []string{other, own}, own},
+		{"127.0.0.1:1", secret, []string{other + ", " + own}, own},
+		{"127.0.0.1:1", secret, []string{"evil.example"}, own},
+		{"127.0.0.1:1", "another", []string{other}, own},
+		{"127.0.0.1:1", "", []string{other}, own},
+		{"203.0.113.7:1", secret, []string{other}, own},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "https://"+own+"/", http.NoBody)
+		r.RemoteAddr = tt.peer
+		r.Header = http.Header{"X-Forwarded-Host": tt.hosts, "X-Forwarded-Proto": {"http"}, headerProxySecret: {tt.secret}}
+		wantScheme := "http"
+		if tt.peer != "127.0.0.1:1" || tt.secret != secret {
+			wantScheme = "https"
+		}
+		if o := e.browserRequest(r); o.Host != tt.want || o.Scheme != wantScheme {
+			t.Errorf("%s with secret %q, X-Forwarded-Host %q: %s://%s", tt.peer, tt.secret, tt.hosts, o.Scheme, o.Host)
+		}
+	}
+}
+
 func clientWith(t *testing.T, acr string) *vipps.Client {
 	t.Helper()
 	c, err := vipps.New(vipps.Config{Issuer: "http://127.0.0.1:1/", ClientID: "a", ClientSecret: "b", ACRValues: acr})
