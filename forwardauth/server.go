@@ -70,7 +70,7 @@ func (e *Engine) browserRequest(r *http.Request) Original {
 // Trusts reports whether r comes straight from one of the trusted proxies, with their secret where there is one, so that
 // its forwarded headers count. It must be asked before [Engine.Protect], which takes the secret away.
 func (e *Engine) Trusts(r *http.Request) bool {
-	if !e.trust.peer(r.RemoteAddr) {
+	if !e.trust.peer(remoteAddr(r)) {
 		return false
 	}
 	secret := e.cfg.ProxySecret.Reveal()
@@ -179,10 +179,10 @@ func (e *Engine) unknownPolicy(policy string) {
 
 func (e *Engine) untrusted(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused("peer")
-	peer := peerAddress(r.RemoteAddr)
+	peer := peerAddress(remoteAddr(r))
 	if e.limits.allowOnce("peer", peer, e.now()) {
 		cure := "add " + peer + " to trusted_proxies if it is your proxy"
-		if e.trust.peer(r.RemoteAddr) {
+		if e.trust.peer(remoteAddr(r)) {
 			cure = "the peer is trusted, but " + headerProxySecret + " is missing or wrong"
 		}
 		e.log.Warn("authz endpoint asked by a peer that is not trusted", zap.String("peer", peer), zap.String("cure", cure))

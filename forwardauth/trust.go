@@ -2,6 +2,8 @@ package forwardauth
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 
@@ -112,4 +114,12 @@ func (t *trust) peer(remoteAddr string) bool {
 		}
 	}
 	return false
+}
+
+// remoteAddr is that of the peer. One on a Unix socket may have given its end any name, as that of a trusted address.
+func remoteAddr(r *http.Request) string {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return "@"
+	}
+	return r.RemoteAddr
 }

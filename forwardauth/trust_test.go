@@ -2,8 +2,11 @@ package forwardauth
 
 import (
 	"errors"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -117,5 +120,43 @@ func BenchmarkTrustPeer(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		trusted.peer("127.0.0.1:54321")
+	}
+}
+
+// Attack: where the site's socket is, a program gives its own end of the connection the name 127.0.0.1:1.
+func TestSec_C060_NameOfASocket(t *testing.T) { // not parallel: the name is a path, relative to where we are
+	t.Chdir(t.TempDir())
+	for _, tt := range []struct {
+		trusted, own string
+		want         bool
+	}{{"loopback", "127.0.0.1:1", false}, {"unix", "127.0.0.1:2", true}} {
+		trusted, problems := parseTrusted([]string{tt.trusted})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		e := &Engine{trust: trusted}
+		got := make(chan bool, 1)
+		ln, err := net.Listen("unix", tt.trusted+".sock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- e.Trusts(r) })}
+		go func() { _ = srv.Serve(ln) }() // ends with Close
+		conn, err := net.DialUnix("unix", &net.UnixAddr{Name: tt.own, Net: "unix"}, &net.UnixAddr{Name: tt.trusted + ".sock", Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case trusts := <-got:
+			if trusts != tt.want {
+				t.Errorf("trusting %s: %t", tt.trusted, trusts)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("no answer")
+		}
+		_, _ = conn.Close(), srv.Close()
 	}
 }

@@ -11,7 +11,7 @@ import (
 type Request struct {
 	// Params are the variables, in the order in which they came. A name may be there more than once.
 	Params []Param
-	// RemoteAddr is the address of the web server, as host:port.
+	// RemoteAddr is the address of the web server, as host:port, or "@" on a Unix socket.
 	RemoteAddr string
 }
 

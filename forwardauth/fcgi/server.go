@@ -365,10 +365,18 @@ func (c *connection) answer(got received) (a *Answer) {
 	if err != nil {
 		return refusal(http.StatusBadRequest)
 	}
-	if a = c.server.Handler(&Request{Params: params, RemoteAddr: c.conn.RemoteAddr().String()}); a == nil {
+	if a = c.server.Handler(&Request{Params: params, RemoteAddr: remoteAddr(c.conn)}); a == nil {
 		return refusal(http.StatusInternalServerError)
 	}
 	return a
+}
+
+// remoteAddr is that of the web server. One on a Unix socket may have given its end any name, as that of another address.
+func remoteAddr(conn net.Conn) string {
+	if addr := conn.RemoteAddr(); addr.Network() != "unix" {
+		return addr.String()
+	}
+	return "@"
 }
 
 // refusal is an answer of our own.

@@ -164,6 +164,30 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// A peer on a Unix socket may have given its end any name, as that of a trusted address.
+func TestServerPeerOnASocket(t *testing.T) { // not parallel: the name is a path, relative to where we are
+	t.Chdir(t.TempDir())
+	ln, err := net.Listen("unix", "s.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := make(chan string, 1)
+	s := &Server{Handler: func(r *Request) *Answer { peers <- r.RemoteAddr; return &Answer{Status: 200} }}
+	go func() { _ = s.Serve(ln) }() // ends with Close
+	t.Cleanup(func() { _ = s.Close() })
+	conn, err := net.DialUnix("unix", &net.UnixAddr{Name: "127.0.0.1:1", Net: "unix"}, &net.UnixAddr{Name: "s.sock", Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	a := &asker{t: t, conn: conn, in: reader{in: conn}}
+	a.send(beginRecord(1, 2, 0), paramsRecords(1))
+	a.answer(1)
+	if peer := <-peers; peer != "@" {
+		t.Errorf("the peer is %s", peer)
+	}
+}
+
 // With FCGI_KEEP_CONN the connection stays (section 5.1), and carries one request after the other.
 func TestServerKeepsConnection(t *testing.T) {
 	t.Parallel()
