@@ -27,6 +27,31 @@ func (b *browser) readsOn(path string) answer {
 	return a
 }
 
+// Attack: a stranger reads a page with identity headers of their own. The answer that lets them pass has every one of them,
+// empty, so that what a proxy copies clears what the client sent.
+func TestSec_B007_AnonymousAnswerClearsEveryHeader(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, anonymous)
+	b := l.browser()
+	for endpoint, h := range map[string]http.Header{"forward-auth": l.judged("/read"), "auth-request": l.original("/read")} {
+		h["Sec-Fetch-Mode"] = []string{"no-cors"} // of what a page loads, which is never sent to log in
+		h["X-Vipps-Sub"] = []string{"somebody"}
+		a := b.send("GET", "/_vipps/authz/"+endpoint, h, "")
+		if a.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d", endpoint, a.StatusCode)
+		}
+		for _, name := range l.engine.HeaderNames() {
+			want := ""
+			if name == "X-Vipps-Auth" {
+				want = "anonymous"
+			}
+			if got := a.Header[name]; len(got) != 1 || got[0] != want {
+				t.Errorf("%s: %s is %q", endpoint, name, got)
+			}
+		}
+	}
+}
+
 // A browser that refuses all cookies: no attempt can be remembered, so the address of the page says that one was made.
 // Each page costs one attempt, and none goes round.
 func TestAnonymousReaderRefusesCookies(t *testing.T) {
