@@ -218,6 +218,64 @@ func TestSec_C060_SiteIsNotTheClients(t *testing.T) {
 	}
 }
 
+// Attack: a person who may pass at one site asks another one's own pages, through the same handler. Each site's pages are
+// those of its own rules.
+func TestSec_E09_OwnPagesAreTheSites(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(first, second *Config) { first.Allow, second.Allow = []string{"anyone"}, []string{"the-chair"} })
+	member := e.sessionOf(t, "a.club.example", "a-member")
+	protected := e.Protect(http.NotFoundHandler())
+	for _, path := range []string{"/_vipps/me", "/x"} {
+		r := httptest.NewRequest(http.MethodGet, "https://b.club.example"+path, http.NoBody)
+		r.Header = http.Header{"Cookie": {member}}
+		w := httptest.NewRecorder()
+		if protected.ServeHTTP(w, r); w.Code != http.StatusForbidden {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// Attack: a copy of the cookie is used at another site of the domain once its person has logged out.
+func TestSec_C031_LogoutEndsTheSharedSession(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(_, _ *Config) {})
+	cookie := http.Header{"Cookie": {e.sessionOf(t, "a.club.example", "somebody")}}
+	a, b, now := e.siteOf("a.club.example"), e.siteOf("b.club.example"), time.Now()
+	if op, _ := b.engine.session(b, cookie, now); op == nil {
+		t.Fatal("the session isn't shared")
+	}
+	a.engine.endSessions(a, cookie, now)
+	if op, why := b.engine.session(b, cookie, now); op != nil || why != cookieRevoked {
+		t.Errorf("the other site still has a session, %d", why)
+	}
+}
+
+// Attack: a login is asked to come back to a host that only begins like a site of the domain.
+func TestSec_C001_ReturnToOfSharedSites(t *testing.T) {
+	t.Parallel()
+	s := shared(t, func(_, _ *Config) {}).siteOf("a.club.example")
+	for rd, want := range map[string]string{
+		"https://b.club.example/x?y":              "https://b.club.example/x?y",
+		"https://a.club.example/x":                "/x",
+		"https://b.club.example.evil.example/":    "/",
+		"https://b.club.example@evil.example/":    "/",
+		"https://b.club.example:pw@evil.example/": "/",
+		"https://b.club.example:8443/":            "/",
+		"https://b.club.example":                  "/",
+		"https://b.club.example//evil.example":    "/",
+		"https://b.club.example/\\evil.example":   "/",
+		"http://b.club.example/":                  "/",
+		"https://evil.example/":                   "/",
+	} {
+		if got := s.returnTo(rd); got != want {
+			t.Errorf("returnTo(%q) = %q, want %q", rd, got, want)
+		}
+	}
+	if got := s.returnToOf(url.Values{"rd": {"/x", "/y"}}); got != "/" { // V6: nobody knows which one a proxy has looked at
+		t.Errorf("of two places to come back to, %q", got)
+	}
+}
+
 func clientWith(t *testing.T, acr string) *vipps.Client {
 	t.Helper()
 	c, err := vipps.New(vipps.Config{Issuer: "http://127.0.0.1:1/", ClientID: "a", ClientSecret: "b", ACRValues: acr})
