@@ -180,6 +180,11 @@ func TestSec_B108_EmptyAndChunkedForms(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.StatusCode, body)
 		}
 	}
+	// A long one is not cut off: half a form is worse than none.
+	long := strings.Repeat("x", 64<<10)
+	if w, body := rawAnswer(t, l, head+"Transfer-Encoding: chunked\r\n\r\n10002\r\na="+long+"\r\n0\r\n\r\n", 3*time.Second); w.StatusCode != http.StatusUnauthorized || strings.Contains(body, "<form") {
+		t.Errorf("a long one: %d, %d bytes", w.StatusCode, len(body))
+	}
 	// Attack: a thousand forms that never end. Each is answered within the time that a refused body has.
 	begun := time.Now()
 	w, body := rawAnswer(t, l, head+"Content-Length: 1000\r\n\r\na=", 12*time.Second)

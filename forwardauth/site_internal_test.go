@@ -276,6 +276,43 @@ func TestSec_C001_ReturnToOfSharedSites(t *testing.T) {
 	}
 }
 
+// Attack: a header that only the first site is configured for is sent to another one, whose proxy may not copy it. The one
+// that is asked about refuses, in every dialect.
+func TestSec_E09_AliasesAreThoseOfTheSiteAskedAbout(t *testing.T) {
+	t.Parallel()
+	e := shared(t, func(first, _ *Config) {
+		first.Headers, first.TrustedProxies = []string{"default", "Remote-User=sub"}, []string{"loopback"}
+	})
+	for host, want := range map[string]int{"a.club.example": http.StatusOK, "b.club.example": http.StatusForbidden} {
+		h := http.Header{
+			"Remote-User": {"somebody"}, "X-Original-Method": {"GET"}, "X-Original-Url": {"https://" + host + "/x"},
+			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {host}, "X-Forwarded-Uri": {"/x"},
+			"Cookie": {e.sessionOf(t, host, "a-member")},
+		}
+		for _, path := range []string{"forward-auth", "auth-request", "ext-authz/default/x"} {
+			r := httptest.NewRequest(http.MethodGet, "https://"+host+pathAuthz+path, http.NoBody)
+			r.RemoteAddr, r.RequestURI, r.Header = "127.0.0.1:1", pathAuthz+path, h
+			w := httptest.NewRecorder()
+			if e.ForwardAuth().ServeHTTP(w, r); w.Code != want {
+				t.Errorf("%s, %s: %d", host, path, w.Code)
+			}
+		}
+		w := httptest.NewRecorder()
+		if e.Judge(w, Original{Method: "GET", Scheme: "https", Host: host, URI: "/x", Header: h}, "127.0.0.1:1"); w.Code != want {
+			t.Errorf("%s, Judge: %d", host, w.Code)
+		}
+	}
+}
+
+// What every answer shares stays as it is, however often a proxy with a secret asks.
+func TestAlsoSecretLeavesWhatIsShared(t *testing.T) {
+	t.Parallel()
+	empty := emptyHeaders([]string{"X-Vipps-Sub"}, func(int) string { return "" })
+	if got := alsoSecret(empty); empty[0] != "X-Vipps-Sub" || got[0] != "X-Vipps-Sub,"+headerProxySecret {
+		t.Errorf("%q becomes %q", empty, got)
+	}
+}
+
 func clientWith(t *testing.T, acr string) *vipps.Client {
 	t.Helper()
 	c, err := vipps.New(vipps.Config{Issuer: "http://127.0.0.1:1/", ClientID: "a", ClientSecret: "b", ACRValues: acr})
