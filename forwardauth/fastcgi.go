@@ -81,8 +81,12 @@ func fromFastCGI(q *fcgi.Request) Original {
 func variables(h http.Header) *fcgi.Answer {
 	a := &fcgi.Answer{Status: http.StatusOK, Header: make(http.Header, len(h))}
 	for name, values := range h {
-		if _, ours := h["X-Vipps-"+name]; name != "Cache-Control" && name != "Vary" && !ours {
-			a.Header["Variable-"+variableName(name)] = values
+		variable := variableName(name)
+		if _, ours := h["X-Vipps-"+name]; name == "Cache-Control" || name == "Vary" || ours {
+			continue
+		}
+		if variable != variablePolicy { // which Apache's configuration sets, and its sub-requests would hand on to us
+			a.Header["Variable-"+variable] = values
 		}
 	}
 	return a

@@ -191,13 +191,18 @@ func TestFastCGIRefuses(t *testing.T) {
 // A header of the operator's own whose variable is that of one of ours doesn't say who somebody is.
 func TestSec_FastCGIVariablesAreOurs(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *forwardauth.Config) { c.Headers = []string{"default", "Sub=phone_number", "Auth=phone_number"} })
+	l := newLab(t, func(c *forwardauth.Config) {
+		c.Headers = []string{"default", "Sub=phone_number", "Auth=phone_number", "Policy=name"}
+	})
 	cookies := l.loggedIn(phoneAase).cookieLine()
 	for range 20 { // the order of headers is another each time
 		a := l.engine.FastCGI(l.apacheAsks("/", "HTTP_COOKIE", cookies))
 		variable := func(name string) []string { return a.Header["Variable-VIPPS_"+name] }
 		if sub := variable("SUB"); len(sub) != 1 || sub[0] == phoneAase || !slices.Equal(variable("AUTH"), []string{"authenticated"}) {
 			t.Fatalf("%v", a.Header)
+		}
+		if policy := variable("POLICY"); policy != nil { // a name would choose who may pass
+			t.Fatalf("VIPPS_POLICY: %q", policy)
 		}
 	}
 }
