@@ -36,7 +36,7 @@ func TestPassthroughOfAGigabyte(t *testing.T) {
 				_, _ = io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(zeros{}, size), make([]byte, 256<<10))
 			})
 			for _, way := range []string{"up", "down"} {
-				before, most := resident(t, p), watchResident(t, p)
+				before, most := memory(t, p, "VmRSS"), watchResident(t, p)
 				begin := time.Now()
 				var body io.Reader = http.NoBody
 				method := http.MethodGet
@@ -65,26 +65,6 @@ func TestPassthroughOfAGigabyte(t *testing.T) {
 	}
 }
 
-var residentMemory = regexp.MustCompile(`(?m)^VmRSS:\s+([0-9]+) kB$`)
-
-// resident is the memory that a process holds now, in bytes.
-func resident(t *testing.T, p *process) int {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("no /proc/PID/status here: memory is measured on Linux only")
-	}
-	m := residentMemory.FindSubmatch(b)
-	if err != nil || m == nil {
-		t.Fatalf("reading the process's memory: %v", err)
-	}
-	kb, err := strconv.Atoi(string(m[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kb << 10
-}
-
 // watchResident looks at a process's memory until it is asked for the most of it.
 func watchResident(t *testing.T, p *process) (most func() int) {
 	t.Helper()
@@ -93,11 +73,8 @@ func watchResident(t *testing.T, p *process) (most func() int) {
 	go func() {
 		highest := 0
 		for {
-			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid)); err == nil {
-				if m := residentMemory.FindSubmatch(b); m != nil {
-					kb, _ := strconv.Atoi(string(m[1]))
-					highest = max(highest, kb<<10)
-				}
+			if now, err := memoryOf(p, "VmRSS"); err == nil {
+				highest = max(highest, now)
 			}
 			select {
 			case <-ctx.Done():

@@ -259,12 +259,12 @@ func TestSidecarStreams(t *testing.T) {
 	})
 	t.Run("upload", func(t *testing.T) {
 		const size = 50 << 20
-		before := memory(t, f.service)
+		before := memory(t, f.service, "VmHWM")
 		a := b.send(http.MethodPost, f.origin+"/upload", with(fetching(), "Content-Type", "application/octet-stream"), io.LimitReader(zeros{}, size))
 		if got := f.app.last(); a.StatusCode != http.StatusOK || got.Length != size {
 			t.Errorf("%d, the app got %d bytes", a.StatusCode, got.Length)
 		}
-		if grown := memory(t, f.service) - before; grown > 20<<20 {
+		if grown := memory(t, f.service, "VmHWM") - before; grown > 20<<20 {
 			t.Errorf("the service's memory grew by %d MiB", grown>>20)
 		}
 	})
@@ -277,22 +277,30 @@ func (zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-var peakMemory = regexp.MustCompile(`(?m)^VmHWM:\s+([0-9]+) kB$`)
-
-// memory is the most that a process has used so far, in bytes.
-func memory(t *testing.T, p *process) int {
+// memory is what a process uses, see memoryOf.
+func memory(t *testing.T, p *process, field string) int {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	n, err := memoryOf(p, field)
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skip("no /proc/PID/status here: memory is measured on Linux only")
 	}
-	m := peakMemory.FindSubmatch(b)
-	if err != nil || m == nil {
+	if err != nil {
 		t.Fatalf("reading the process's memory: %v", err)
 	}
-	kb, err := strconv.Atoi(string(m[1]))
+	return n
+}
+
+// memoryOf is what a process uses, in bytes: by VmRSS now, by VmHWM at the most so far (proc_pid_status(5)).
+func memoryOf(p *process, field string) (int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	return kb << 10
+	_, line, ok := strings.Cut(string(b), "\n"+field+":")
+	if !ok {
+		return 0, errors.New("there is no " + field)
+	}
+	number, _, _ := strings.Cut(strings.TrimSpace(line), " kB")
+	kb, err := strconv.Atoi(number)
+	return kb << 10, err
 }
