@@ -1,10 +1,12 @@
 // Command testsummary runs go test commands and says what came of them: a line a package, the whole output of what
 // failed, each skipped test with its reason, and the counts.
 //
-//	testsummary [-strict] [-must 'nginx=integration\.TestNginx']... -- go test -json ./... [-- go -C tools test -json ./...]
+//	testsummary [-checks FILE -page FILE] [-strict] [-must 'nginx=integration\.TestNginx']... -- go test -json ./... [-- go -C tools test -json ./...]
 //
 // With -strict, or when CI or VIPPSAUTH_TEST_ALL=1 is in the environment, a skipped test fails the run, and so does a
 // -must of which nothing ran: a machine on which the real nginx was never started is not to look green.
+// With -checks it also says which numbered checks were tested, by the ids in the tests' names, and writes the page that
+// shows it.
 // The last line is always "N passed, N failed, N skipped". A test with sub-tests counts as its sub-tests.
 package main
 
@@ -40,8 +42,23 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 		s.musts = append(s.musts, &must{name: name, re: re})
 		return nil
 	})
+	checksFile := flags.String("checks", "", "file of numbered checks: each must be carried by a test's name or have a reason why not")
+	page := flags.String("page", "", "write what came of the checks to this Markdown file")
+	modulesFile := flags.String("modules", "", "file of the OpenID Foundation's test modules, by the checks' ids")
+	modulesPage := flags.String("modules-page", "", "write what came of the modules to this Markdown file")
 	if err := flags.Parse(args); err != nil {
 		return 2
+	}
+	var modules []oidfModule
+	if *checksFile != "" {
+		var err error
+		if s.checks, err = readChecks(*checksFile); err == nil && *modulesFile != "" {
+			modules, err = readModules(*modulesFile, s.checks)
+		}
+		if err != nil {
+			fmt.Fprintln(stderr, "testsummary:", err)
+			return 2
+		}
 	}
 	commands := split(flags.Args())
 	if len(commands) == 0 {
@@ -51,6 +68,18 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 	for _, command := range commands {
 		if err := s.runCommand(command, stderr); err != nil {
 			s.problems = append(s.problems, fmt.Sprintf("%s: %v", strings.Join(command, " "), err))
+		}
+	}
+	if s.checks != nil {
+		s.problems = append(s.problems, s.checks.problems()...)
+		fmt.Fprintf(stdout, "\n%s\n", s.checks.count())
+		for path, text := range map[string]string{*page: s.checks.markdown(), *modulesPage: s.checks.conformance(modules)} {
+			if path == "" {
+				continue
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a page of documentation
+				s.problems = append(s.problems, err.Error())
+			}
 		}
 	}
 	return s.report()

@@ -40,6 +40,7 @@ type summary struct {
 	strict bool
 	trim   string
 	musts  []*must
+	checks *checks // nil: nobody asked
 
 	running                 map[string]*pkg             // :: package → its tests
 	build                   map[string]*strings.Builder // :: import path → what the compiler said
@@ -149,6 +150,9 @@ func (s *summary) count(p *pkg, name, tn, pkgResult string) {
 	}
 	if t.parent && t.result != "fail" {
 		return
+	}
+	if s.checks != nil {
+		s.checks.take(name, tn, t.result)
 	}
 	switch t.result {
 	case "pass":
