@@ -15,6 +15,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # The tools are pinned in tools/go.mod, a module of their own.
 TOOLS := gofumpt staticcheck golangci-lint govulncheck
 
+# The files whose every check is dropped once by `make mutate`.
+VALIDATORS := vipps/idtoken.go forwardauth/returnto.go forwardauth/identity.go forwardauth/original.go forwardauth/callback.go
+
 # What must be among the tests that ran, as testsummary reads it: NAME=REGEXP over "package.Test".
 MUSTS := \
 	-must 'real nginx=(^|/)integration.*\..*Nginx' \
@@ -49,6 +52,12 @@ race: $(BIN)/testsummary ## run the tests five times with the race detector; tho
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@GO=$(GO) scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: mutate
+mutate: ## drop each check of the validators once; a test must notice (half an hour)
+	@mkdir -p $(BIN)
+	@$(GO) -C tools build -o ../$(BIN)/mutate ./mutate
+	$(BIN)/mutate -known tools/mutate/equivalent.tsv $(VALIDATORS)
 
 .PHONY: bench
 bench: ## run the benchmarks, then the ratios against a bare handler, alone and behind proxies

@@ -15,14 +15,23 @@ if [ -z "$targets" ]; then
 fi
 
 failed=()
-count=0
+table=""
+total=0
 while read -r dir name; do
 	echo "== $dir $name for $fuzztime"
-	count=$((count + 1))
-	"$go" test -run='^$' -fuzz="^$name\$" -fuzztime="$fuzztime" "$dir" </dev/null || failed+=("$dir $name")
+	out=$(mktemp)
+	"$go" test -run='^$' -fuzz="^$name\$" -fuzztime="$fuzztime" "$dir" </dev/null | tee "$out" || failed+=("$dir $name")
+	# The last progress line holds the count of all executions.
+	execs=$(sed -nE 's/^fuzz: elapsed: .* execs: ([0-9]+) .*/\1/p' "$out" | tail -n 1)
+	rm -f "$out"
+	total=$((total + ${execs:-0}))
+	table+=$(printf '%12d  %s %s' "${execs:-0}" "$dir" "$name")$'\n'
 done <<<"$targets"
 
-echo "$count fuzz targets, ${#failed[@]} failed"
+echo
+echo "executions by target, $fuzztime each:"
+printf '%s' "$table"
+echo "$total executions of $(wc -l <<<"$targets") fuzz targets, ${#failed[@]} failed"
 if [ "${#failed[@]}" -gt 0 ]; then
 	printf '  %s\n' "${failed[@]}"
 	exit 1

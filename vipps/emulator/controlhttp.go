@@ -249,7 +249,7 @@ func (e *Emulator) verbArguments(w http.ResponseWriter, r *http.Request) (args [
 	ct, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch ct {
 	case "application/json", "":
-		args, err = io.ReadAll(r.Body)
+		args, err = io.ReadAll(r.Body) //nolint:forbidigo // limited above
 		if ct == "" && len(args) > 0 {
 			return nil, false, errors.New("the Content-Type must be application/json")
 		}

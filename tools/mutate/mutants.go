@@ -1,0 +1,132 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// mutant is a file with one check dropped.
+type mutant struct {
+	file, function string
+	what           string // what is dropped
+	nth            int    // of those with the same text in the function
+	line           int
+	text           string // of the whole file, changed
+	result         result
+}
+
+// key names a mutant independently of line numbers.
+func (m *mutant) key() string {
+	what := m.what
+	if m.nth > 1 {
+		what += " #" + strconv.Itoa(m.nth)
+	}
+	return m.file + "\t" + m.function + "\t" + what
+}
+
+// finder collects the mutants of one file.
+type finder struct {
+	name     string
+	src      string
+	fset     *token.FileSet
+	function string
+	found    []*mutant
+}
+
+func mutantsOf(path, name string) ([]*mutant, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &finder{name: name, src: string(src), fset: token.NewFileSet()}
+	file, err := parser.ParseFile(f.fset, path, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range file.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
+			f.function = fn.Name.Name
+			ast.Inspect(fn.Body, f.look)
+		}
+	}
+	return f.found, nil
+}
+
+// look finds what can be dropped at one node.
+func (f *finder) look(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.IfStmt:
+		f.replace(n.Cond, "false && ("+f.of(n.Cond)+")", "if "+f.of(n.Cond))
+		if !leaves(n.Body) {
+			f.replace(n.Cond, "true || ("+f.of(n.Cond)+")", "unless "+f.of(n.Cond))
+		}
+	case *ast.BinaryExpr:
+		f.operands(n)
+	case *ast.SwitchStmt:
+		if n.Tag == nil {
+			for _, c := range n.Body.List {
+				for _, e := range c.(*ast.CaseClause).List { //nolint:forcetypeassert // a switch holds nothing else
+					f.replace(e, "false && ("+f.of(e)+")", "case "+f.of(e))
+				}
+			}
+		}
+	case *ast.ExprStmt:
+		if _, ok := n.X.(*ast.CallExpr); ok && !tells(f.of(n)) {
+			f.replace(n, "if false { "+f.of(n)+" }", "call "+f.of(n))
+		}
+	}
+	return true
+}
+
+// operands drops each side of && and ||.
+func (f *finder) operands(n *ast.BinaryExpr) {
+	if n.Op != token.LAND && n.Op != token.LOR {
+		return
+	}
+	neutral := map[token.Token]string{token.LAND: "true || ", token.LOR: "false && "}[n.Op]
+	for _, e := range []ast.Expr{n.X, n.Y} {
+		if b, ok := e.(*ast.BinaryExpr); ok && b.Op == n.Op {
+			continue // its own operands come one by one
+		}
+		f.replace(e, "("+neutral+"("+f.of(e)+"))", n.Op.String()+" "+f.of(e))
+	}
+}
+
+// leaves reports whether a block ends by going elsewhere: then its if is a guard.
+func leaves(b *ast.BlockStmt) bool {
+	if len(b.List) == 0 {
+		return false
+	}
+	switch b.List[len(b.List)-1].(type) {
+	case *ast.ReturnStmt, *ast.BranchStmt:
+		return true
+	}
+	return false
+}
+
+// tells reports whether a call does no more than count or log.
+func tells(call string) bool {
+	return strings.Contains(call, ".log.") || strings.Contains(call, "metrics.") || strings.Contains(call, "panic(")
+}
+
+func (f *finder) of(n ast.Node) string {
+	return f.src[f.fset.Position(n.Pos()).Offset:f.fset.Position(n.End()).Offset]
+}
+
+func (f *finder) replace(n ast.Node, with, what string) {
+	from, to := f.fset.Position(n.Pos()), f.fset.Position(n.End())
+	m := &mutant{
+		file: f.name, function: f.function, line: from.Line, nth: 1,
+		what: strings.Join(strings.Fields(what), " "), text: f.src[:from.Offset] + with + f.src[to.Offset:],
+	}
+	for _, other := range f.found {
+		if other.function == m.function && other.what == m.what {
+			m.nth++
+		}
+	}
+	f.found = append(f.found, m)
+}
