@@ -20,9 +20,9 @@ func warmQuestion(tb testing.TB, l *lab, b *browser) forwardauth.Original {
 	}
 }
 
-// TestDecideAllocations holds the promise: at most 4 allocations with a warm session, at most 25 to open a
+// TestSec_D57_DecideAllocations holds the promise: at most 4 allocations with a warm session, at most 25 to open a
 // cookie never seen before.
-func TestDecideAllocations(t *testing.T) {
+func TestSec_D57_DecideAllocations(t *testing.T) {
 	l := newLab(t, nil)
 	b := l.loggedIn(phoneAase)
 	o := warmQuestion(t, l, b)
