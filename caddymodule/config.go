@@ -133,6 +133,7 @@ type settings struct {
 	keys     session.Keys       // nil: from keysFile, or Caddy's storage without one
 	keysFile string
 	emulator string // where it listens; empty: none
+	unused   []forwardauth.UnusedScope
 }
 
 // resolve turns an expanded Handler into settings. later names settings whose value isn't known yet; what stands
@@ -283,8 +284,11 @@ func (s *settings) check(known []error) []error {
 	if s.keys == nil && s.keysFile != "" {
 		add(checkKeysFile(s.keysFile))
 	}
-	_, err = forwardauth.New(cfg)
+	engine, err := forwardauth.New(cfg)
 	add(err)
+	if err == nil {
+		s.unused = engine.UnusedScopes()
+	}
 	return errs
 }
 

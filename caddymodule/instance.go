@@ -108,6 +108,10 @@ func (in *instance) announce() {
 			in.log.Warn("anyone who logs in may pass: list who may in allow, or say anyone there")
 		}
 	}
+	for _, u := range in.set.unused {
+		in.log.Warn("people are asked for a scope, and nothing needs it: no header carries its claims, and no policy reads them",
+			zap.String("scope", u.Scope), zap.Strings("claims", u.Claims), zap.String("cure", "take it out of scopes, or list a header for it in headers"))
+	}
 	if in.log.Core().Enabled(zapcore.DebugLevel) {
 		in.log.Warn("with the debug log on, Caddy logs the headers of requests to upstreams, and the identities in them: not for production")
 	}

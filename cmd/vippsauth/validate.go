@@ -41,7 +41,9 @@ func (c *config) validate(rep *report) {
 	c.checkScopes(rep)
 	c.checkHeaders(rep)
 	c.checkSites(rep)
+	c.checkPlainUpstream(rep)
 	if err == nil {
+		c.checkUnused(rep, engine.UnusedScopes())
 		rep.registrations = engine.Registrations()
 	}
 }
