@@ -87,8 +87,9 @@ func TestExampleForwardAuth(t *testing.T) {
 	}
 	service := httptest.NewServer(engine.ForwardAuth())
 	t.Cleanup(service.Close)
-	s.load("", example(t, "caddy-forward-auth/Caddyfile",
-		"http://localhost:8000", site, "127.0.0.1:4190", strings.TrimPrefix(service.URL, "http://"), "127.0.0.1:8080", upstream(t)))
+	_, sites, _ := strings.Cut(example(t, "caddy-forward-auth/Caddyfile",
+		"http://localhost:8000", site, "127.0.0.1:4190", strings.TrimPrefix(service.URL, "http://"), "127.0.0.1:8080", upstream(t)), "\n}\n") // the server here has options of its own
+	s.load("", sites)
 
 	b := newBrowser(t)
 	a := b.open(site + "/boats?rd=https://evil.example&x=1")

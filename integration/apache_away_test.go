@@ -2,12 +2,15 @@ package integration_test
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
 
 // FastCGI has an end of its own behind an answer, and Apache lets nobody pass who has all of it but that.
-func TestApacheAnswerWithoutItsEnd(t *testing.T) {
+//
+// Attack: what such an answer has said of the person would go to the browser, as headers Variable-VIPPS_SUB and so on.
+func TestSec_E007_ApacheAnswerWithoutItsEnd(t *testing.T) {
 	t.Parallel()
 	need(t, "apache2")
 	f := newFront(t)
@@ -20,8 +23,14 @@ func TestApacheAnswerWithoutItsEnd(t *testing.T) {
 	for _, lacks := range []int{9, 15, 16, 24, 30} { // the last byte of all mod_authnz_fcgi doesn't miss
 		now.Store(&fault{lacks: lacks})
 		for _, h := range []http.Header{navigation(), fetching()} {
-			if a := in.send(http.MethodPost, f.origin+"/secret", h, nil); (differs{}).awayPage(a, true) != "" || f.app.hits() != hits {
+			a := in.send(http.MethodPost, f.origin+"/secret", h, nil)
+			if (differs{}).awayPage(a, true) != "" || f.app.hits() != hits {
 				t.Errorf("without %d bytes: %d %s", lacks, a.StatusCode, a.words())
+			}
+			for name := range a.Header {
+				if strings.Contains(strings.ToLower(name), "vipps") {
+					t.Errorf("without %d bytes the browser gets %s", lacks, name)
+				}
 			}
 		}
 	}

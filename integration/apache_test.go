@@ -38,8 +38,7 @@ func startApache(t *testing.T, f *front, modules string, change ...string) *proc
 		text = before + "\t# 3b." + after
 	}
 	main := fmt.Sprintf("ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile %[1]s/pid\nErrorLog /dev/stderr\nServerName localhost\nTypesConfig /dev/null\n", dir)
-	main += "LogFormat \"%h %l %u %t \\\"%r\\\" %>s %O \\\"%{Referer}i\\\" \\\"%{User-Agent}i\\\"\" combined\n" +
-		"StartServers 2\nMinSpareThreads 25\nMaxSpareThreads 75\nUser nobody\nGroup nogroup\n<Directory />\n\tRequire all denied\n</Directory>\n"
+	main += "StartServers 2\nMinSpareThreads 25\nMaxSpareThreads 75\nUser nobody\nGroup nogroup\n<Directory />\n\tRequire all denied\n</Directory>\n"
 	for _, name := range strings.Fields(apacheModules + " " + modules) {
 		main += fmt.Sprintf("LoadModule %[1]s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", name)
 	}

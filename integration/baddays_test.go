@@ -240,7 +240,7 @@ func providerAtItsWorst(t *testing.T, f *front, d differs) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.vipps.Close(); err != nil {
+	if err := f.closeVipps(); err != nil {
 		t.Fatal(err)
 	}
 	moved := unstarted(t, strconv.Itoa(freePort(t)), f.vipps.Emulator)

@@ -24,6 +24,7 @@ type browser struct {
 	trail  []*url.URL // of the last visit: every address it came by
 	made   []string   // every Set-Cookie line so far
 	secret *secrets   // what of all this no log may hold
+	site   func(*url.URL) bool
 }
 
 func (f *front) browser() *browser {
@@ -33,7 +34,7 @@ func (f *front) browser() *browser {
 		f.t.Fatal(err)
 	}
 	tr := f.transport()
-	b := &browser{t: f.t, jar: jar, secret: f.secrets}
+	b := &browser{t: f.t, jar: jar, secret: f.secrets, site: f.isSite}
 	b.client = &http.Client{
 		Jar: jar, Transport: tr, Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -98,6 +99,9 @@ func (b *browser) send(method, target string, h http.Header, body io.Reader) ans
 	defer w.Body.Close()
 	a := answer{w, readAll(b.t, w.Body)}
 	b.note(r.URL, w)
+	if b.site != nil && b.site(r.URL) {
+		privacy.answer(b.t.Name(), w, a.text)
+	}
 	return a
 }
 

@@ -16,6 +16,10 @@ func startCaddy(t *testing.T, f *front, options, sites string) *process {
 
 func caddyfile(t *testing.T, options, sites string) string {
 	t.Helper()
+	if begin := strings.Index(sites, "\n{\n"); begin >= 0 { // the example's own options
+		theirs, rest, _ := strings.Cut(sites[begin+3:], "\n}\n")
+		options, sites = options+theirs+"\n", sites[:begin+1]+rest
+	}
 	return fmt.Sprintf("{\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\tstorage file_system %s\n\tgrace_period 1s\n%s}\n%s", t.TempDir(), options, sites)
 }
 
@@ -69,9 +73,13 @@ func TestCaddyForwardAuthHTTP3(t *testing.T) {
 	conforms(t, f, differs{name: "Caddy forward_auth, HTTP/3", tellsScripts: true})
 }
 
-// moduleSite is a site with the module in front of the app. Settings may be added.
+// moduleSite is a site with the module in front of the app, with the options of examples/caddy/Caddyfile.production. Settings
+// may be added.
 func moduleSite(f *front, settings string) string {
-	return fmt.Sprintf("%s {\n\tlog\n\t%s\n\treverse_proxy %s\n}\n", f.origin, moduleBlock(f, "", settings), f.app.addr())
+	shipped := example(f.t, "caddy/Caddyfile.production")
+	_, options, _ := strings.Cut(shipped, "\n{\n")
+	options, _, _ = strings.Cut(options, "\n}\n")
+	return "\n{\n" + options + "\n}\n" + fmt.Sprintf("%s {\n\tlog\n\t%s\n\treverse_proxy %s\n}\n", f.origin, moduleBlock(f, "", settings), f.app.addr())
 }
 
 func TestCaddyModule(t *testing.T) {

@@ -32,7 +32,7 @@ func TestCaddyModuleProviderAway(t *testing.T) {
 	f := newFront(t)
 	f.checkLog(startCaddy(t, f, "", moduleSite(f, "")))
 	in := f.loggedIn()
-	if err := f.vipps.Close(); err != nil {
+	if err := f.closeVipps(); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {

@@ -205,7 +205,7 @@ func TestDoctorServiceDown(t *testing.T) {
 func TestDoctorProviderAway(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
-	if err := f.vipps.Close(); err != nil {
+	if err := f.closeVipps(); err != nil {
 		t.Fatal(err)
 	}
 	f.sidecar()

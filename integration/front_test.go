@@ -33,6 +33,7 @@ type front struct {
 	origin  string // as browsers see it
 	app     *app
 	vipps   *emulator.Server // nil where the provider is another
+	tap     *tap             // where it is asked
 	service *process         // nil where the module does the service's work
 	judge   *process         // Caddy with the module then
 	ops     string           // the service's internal listener
@@ -49,15 +50,15 @@ type front struct {
 func newFront(t testing.TB) *front {
 	t.Helper()
 	f := &front{t: t, origin: fmt.Sprintf("http://localhost:%d", freePort(t)), app: startApp(t), secrets: newSecrets()}
-	v, err := emulator.Start("127.0.0.1:0", emulator.Config{
+	v, at := startVipps(t, emulator.Config{
 		Spinner: -1,
 		Clients: []emulator.Client{{ID: clientID, Secret: clientSecret, Name: "Integration", RedirectURIs: []string{f.origin + "/_vipps/callback"}}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = v.Close() })
-	f.vipps = v
+	t.Cleanup(func() {
+		at.close()
+		_ = v.Close()
+	})
+	f.vipps, f.tap = v, at
 	f.as(phoneAase)
 	return f
 }
@@ -119,6 +120,7 @@ func (f *front) serve(flags ...string) {
 		env: append([]string{"VIPPSAUTH_CLIENT_SECRET=" + clientSecret, "VIPPSAUTH_COOKIE_KEYS=" + key}, f.env...),
 	})
 	f.checkLog(f.service)
+	f.scrapes()
 	f.service.answers("http://" + f.ops + "/readyz")
 	eventually(f.t, "the service is ready", func() bool {
 		w := f.get("http://" + f.ops + "/readyz")
@@ -199,6 +201,7 @@ func (s *secrets) add(what, value string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	privacy.plant(what, value)
 	s.values[value] = what
 	s.values[url.QueryEscape(value)] = what
 }

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 		fmt.Printf("the table has %d holes\n", holes)
 		status = 1
 	}
+	if leaks := privacy.report(os.Stdout); leaks > 0 && status == 0 {
+		status = 1
+	}
 	if programs.dir != "" {
 		_ = os.RemoveAll(programs.dir)
 	}

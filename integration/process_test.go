@@ -118,7 +118,7 @@ func start(t testing.TB, path string, c command) *process {
 		close(p.done)
 	}()
 	t.Cleanup(func() {
-		p.end()
+		privacy.process(p, filepath.Dir(home))
 		if t.Failed() && testing.Verbose() {
 			t.Logf("%s said:\n%s", p.name, tail(p.out.String(), 6000))
 		}

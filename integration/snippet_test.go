@@ -167,7 +167,7 @@ func runHAProxySnippet(t *testing.T, f *front, text string) {
 
 func runCaddySnippet(t *testing.T, f *front, text string) {
 	t.Helper()
-	file := write(t, "Caddyfile", "{\n\tadmin off\n\tpersist_config off\n\tstorage file_system "+t.TempDir()+"\n}\n"+text)
+	file := write(t, "Caddyfile", strings.Replace(text, "\n{\n", "\n{\n\tadmin off\n\tpersist_config off\n\tstorage file_system "+t.TempDir()+"\n", 1))
 	p := start(t, caddyProgram(t), command{
 		name: "caddy", args: []string{"run", "--config", file, "--adapter", "caddyfile"}, env: []string{"VIPPSAUTH_PROXY_SECRET=" + proxySecret},
 	})

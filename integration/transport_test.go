@@ -52,7 +52,7 @@ func (b *browser) overHTTP1(f *front) *browser {
 	f.t.Cleanup(tr.CloseIdleConnections)
 	client := *b.client
 	client.Transport = tr
-	return &browser{t: b.t, jar: b.jar, client: &client, secret: b.secret}
+	return &browser{t: b.t, jar: b.jar, client: &client, secret: b.secret, site: b.site}
 }
 
 // dial connects to the site to speak HTTP/1 by hand.
