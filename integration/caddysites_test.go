@@ -17,11 +17,11 @@ func moduleBlock(f *front, matcher, settings string) string {
 		issuer %s
 		client_id %s
 		client_secret %q
-		scopes openid name phoneNumber email
+		scopes %s
 		allow %s 4790000002
 		site_name Integration
 		contact styret@example.com
-	}`, matcher, settings, f.vipps.Issuer, clientID, clientSecret, phoneAase)
+	}`, matcher, settings, f.vipps.Issuer, clientID, clientSecret, f.asksFor(), phoneAase)
 }
 
 // A part of a site is protected, and on the rest nobody has an identity, whatever the client writes.

@@ -41,6 +41,7 @@ type front struct {
 	http3   bool             // browsers speak HTTP/3 with the site
 	secrets *secrets
 	env     []string // more of the service's environment
+	scopes  string   // what people are asked for; "": openid name phoneNumber email
 
 	addr string // of the service
 	fcgi string // where it answers Apache
@@ -49,6 +50,7 @@ type front struct {
 // newFront starts the provider and the app of a site on a fresh port of localhost.
 func newFront(t testing.TB) *front {
 	t.Helper()
+	t.Cleanup(func() { privacy.check(t) }) // first, and so when everything has ended
 	f := &front{t: t, origin: fmt.Sprintf("http://localhost:%d", freePort(t)), app: startApp(t), secrets: newSecrets()}
 	v, at := startVipps(t, emulator.Config{
 		Spinner: -1,
@@ -61,6 +63,14 @@ func newFront(t testing.TB) *front {
 	f.vipps, f.tap = v, at
 	f.as(phoneAase)
 	return f
+}
+
+// asksFor are the site's scopes.
+func (f *front) asksFor() string {
+	if f.scopes == "" {
+		return "openid name phoneNumber email"
+	}
+	return f.scopes
 }
 
 // port is the site's own.
@@ -110,7 +120,7 @@ func (f *front) serve(flags ...string) {
 	f.secrets.add("client secret", clientSecret)
 	defaults := []string{
 		"--public-url=" + f.origin, "--listen=" + f.addr, "--ops-listen=" + f.ops, "--client-id=" + clientID,
-		"--scopes=openid name phoneNumber email", "--log-level=debug", "--site-name=Integration", "--contact=styret@example.com",
+		"--scopes=" + f.asksFor(), "--log-level=debug", "--site-name=Integration", "--contact=styret@example.com",
 	}
 	if f.vipps != nil {
 		defaults = append(defaults, "--issuer="+f.vipps.Issuer, "--allow="+phoneAase+",4790000002")

@@ -125,7 +125,7 @@ func planted() map[string]string {
 		"access_token": "access token", "id_token": "ID token", "sub": "sub", "name": "name", "given_name": "given name", "family_name": "family name",
 		"email": "e-mail address", "phone_number": "phone number", "birthdate": "birthdate", "nin": "national identity number",
 		"street_address": "address", "formatted": "address", "postal_code": "address", "region": "address", "account_number": "account", "account_name": "account", "bank_name": "account",
-		"custom": "custom claim",
+		"gender": "gender",
 	}
 }
 

@@ -153,7 +153,7 @@ func (c *Client) statusError(stage Stage, resp *http.Response, a *answer, secret
 		return e
 	}
 	if o, err := decodeObject(body); err == nil {
-		describe(e, o, secrets)
+		describe(e, o, append(secrets, c.cfg.ClientSecret.Reveal()))
 	}
 	return e
 }

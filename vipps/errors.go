@@ -183,9 +183,10 @@ func isTLS(err error) bool {
 		errors.As(err, &ce) || errors.As(err, &re) || errors.As(err, &al)
 }
 
-// cleanCode returns code if it is a plain error code, and CodeUnknown if not.
+// cleanCode returns code if it is a plain error code, and CodeUnknown if not: also when it could be somebody's number or a token,
+// since codes are logged.
 func cleanCode(code string) string {
-	if code == "" || len(code) > 64 {
+	if code == "" || len(code) > 64 || looksPersonal(code) {
 		return CodeUnknown
 	}
 	for i := range len(code) {
