@@ -1,0 +1,69 @@
+package vipps
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// What holds something of a person, or a secret, prints as less than that, whatever prints it: fmt with any verb, log/slog, and zap.
+
+// String names issuer and client id.
+func (c *Client) String() string { return fmt.Sprintf("client %q of %q", c.cfg.ClientID, c.cfg.Issuer) }
+
+// Format writes String for every verb.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Format writes String for every verb.
+func (u User) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, u.String()) }
+
+// Format writes String for every verb.
+func (p PendingLogin) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+
+// String hides who logged in.
+func (l Login) String() string { return "login of " + l.User.String() }
+
+// Format writes String for every verb.
+func (l Login) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, l.String()) }
+
+// LogValue is String.
+func (l Login) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// String hides everything.
+func (a Address) String() string { return "address " + redacted }
+
+// Format writes String for every verb.
+func (a Address) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, a.String()) }
+
+// LogValue is String.
+func (a Address) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// String hides everything.
+func (a Account) String() string { return "account " + redacted }
+
+// Format writes String for every verb.
+func (a Account) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, a.String()) }
+
+// LogValue is String.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// String hides what becomes of state.
+func (r LoginRequest) String() string { return fmt.Sprintf("login request, silent %t", r.Silent) }
+
+// Format writes String for every verb.
+func (r LoginRequest) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// LogValue is String.
+func (r LoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// String names the error only.
+func (c Callback) String() string { return fmt.Sprintf("callback, error %q", c.Error) }
+
+// Format writes String for every verb.
+func (c Callback) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String.
+func (c Callback) LogValue() slog.Value { return slog.StringValue(c.String()) }
