@@ -49,8 +49,10 @@ func init() {
 // Behind another proxy, name it in Caddy's own `trusted_proxies`: only then do its `X-Forwarded-Host` and
 // `X-Forwarded-Proto` count. Requests to `/_vipps/login`, `/_vipps/callback` and `/_vipps/result` are left
 // out of the access log, since their addresses or answers hold a login's code and state. Nothing is asked of Vipps when the configuration is loaded, so its outage never stops a start or a reload.
-// With Caddy's debug log on, `reverse_proxy` logs request headers, identities among them. Without it, it does so in one
-// case, a warning: when the upstream breaks off in the middle of an answer. A log with `format filter` can leave them out.
+// With Caddy's debug log on, `reverse_proxy` logs request headers, identities among them, and Caddy its configuration. Without it, it
+// logs headers in one case, a warning: when the upstream breaks off in the middle of an answer. The global option
+// `log { format filter { request>headers delete }}`, as in examples/caddy/Caddyfile.production, leaves them out. docs/privacy.md says
+// more.
 type Handler struct {
 	// Which requests are protected. Default: all of them.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`

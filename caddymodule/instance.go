@@ -113,7 +113,8 @@ func (in *instance) announce() {
 			zap.String("scope", u.Scope), zap.Strings("claims", u.Claims), zap.String("cure", "take it out of scopes, or list a header for it in headers"))
 	}
 	if in.log.Core().Enabled(zapcore.DebugLevel) {
-		in.log.Warn("with the debug log on, Caddy logs the headers of requests to upstreams, and the identities in them: not for production")
+		in.log.Warn("with the debug log on, Caddy logs the headers of requests to upstreams, and the identities in them: not for production",
+			zap.String("cure", "leave headers out of Caddy's own log, as examples/caddy/Caddyfile.production does"))
 	}
 }
 
