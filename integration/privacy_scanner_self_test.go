@@ -64,10 +64,10 @@ func TestSec_E025_TheScanFindsWhatIsPlanted(t *testing.T) {
 // valid ones are made up on the spot: none stands in this repository.
 func TestSec_E026_NationalNumbersAreRecognized(t *testing.T) {
 	t.Parallel()
-	real, synthetic := numberOf("010203"), numberOf("018203")
+	valid, synthetic := numberOf("010203"), numberOf("018203")
 	for text, want := range map[string]int{
-		real: 1, "nin=" + real + "&": 1, `"` + real + `"`: 1, real + " " + real: 2, "." + real: 1,
-		synthetic: 0, real + "0": 0, "1" + real: 0, real[:10] + string('0'+(real[10]-'0'+1)%10): 0, "0." + real: 0, numberOf("321203"): 0,
+		valid: 1, "nin=" + valid + "&": 1, `"` + valid + `"`: 1, valid + " " + valid: 2, "." + valid: 1,
+		synthetic: 0, valid + "0": 0, "1" + valid: 0, valid[:10] + string('0'+(valid[10]-'0'+1)%10): 0, "0." + valid: 0, numberOf("321203"): 0,
 	} {
 		n := 0
 		realNumbers(text, func(int) { n++ })

@@ -89,11 +89,9 @@ func (c *collector) process(p *process, dir string) {
 		if err != nil || d.IsDir() && browserProfile(path) {
 			return fs.SkipDir
 		}
-		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Size() > 4<<20 || info.Mode()&0o111 != 0 {
-			return nil
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() && info.Size() <= 4<<20 && info.Mode()&0o111 == 0 {
+			c.file(p.t.Name(), path, info)
 		}
-		c.file(p.t.Name(), path, info)
 		return nil
 	})
 }
