@@ -27,38 +27,40 @@ func init() {
 // parseDirective sets up the handler of a site from a Caddyfile. Syntax:
 //
 //	vipps_auth [<matcher>] {
-//	    environment      production|test|emulator
-//	    issuer           <url>
-//	    client_id        <id>
-//	    client_secret    <secret>
-//	    client_auth      basic|basic-raw|post
-//	    scopes           <scope...>
-//	    market           NO|DK|FI|SE
-//	    acr_values       <value...>
-//	    system_name      <name>
-//	    system_version   <version>
-//	    public_url       <origin...>
-//	    cookie_domain    <domain>
-//	    auth_url         <origin>
-//	    allow            anyone|<phone|sub|@file...>
-//	    emulator_listen  <address>
-//	    silent           first|off
-//	    silent_retry     <duration>
-//	    without_session  login|page|anonymous
-//	    confirm_person   after-logout|always|never
-//	    headers          default|<Header=claim[;encoding]...>
-//	    header_encoding  utf-8|percent|base64url|latin1|ascii
-//	    email_unverified drop|pass
-//	    app_cookies      <name...>
-//	    logout_paths     <path...>
-//	    site_name        <name>
-//	    contact          <text>
-//	    cookie_keys      <key...>
-//	    cookie_keys_file <path>
-//	    session_ttl      <duration>
-//	    session_idle     <duration>
-//	    session_persist  on|off
-//	    store            cookie
+//	    environment       production|test|emulator
+//	    issuer            <url>
+//	    client_id         <id>
+//	    client_secret     <secret>
+//	    client_auth       basic|basic-raw|post
+//	    scopes            <scope...>
+//	    market            NO|DK|FI|SE
+//	    acr_values        <value...>
+//	    system_name       <name>
+//	    system_version    <version>
+//	    public_url        <origin...>
+//	    cookie_domain     <domain>
+//	    auth_url          <origin>
+//	    allow             anyone|<phone|sub|@file...>
+//	    emulator_listen   <address>
+//	    silent            first|off
+//	    silent_retry      <duration>
+//	    without_session   login|page|anonymous
+//	    confirm_person    after-logout|always|never
+//	    headers           default|<Header=claim[;encoding]...>
+//	    header_encoding   utf-8|percent|base64url|latin1|ascii
+//	    email_unverified  drop|pass
+//	    app_cookies       <name...>
+//	    logout_paths      <path...>
+//	    login_limit       <count>/<duration>|off
+//	    login_limit_total <count>/<duration>|off
+//	    site_name         <name>
+//	    contact           <text>
+//	    cookie_keys       <key...>
+//	    cookie_keys_file  <path>
+//	    session_ttl       <duration>
+//	    session_idle      <duration>
+//	    session_persist   on|off
+//	    store             cookie
 //	}
 //
 // The matcher says which requests are protected; the handler itself is there for the whole site, since it

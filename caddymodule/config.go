@@ -59,6 +59,8 @@ func (h *Handler) fields() []field {
 		{name: "email_unverified", text: &h.EmailUnverified},
 		{name: "app_cookies", list: &h.AppCookies},
 		{name: "logout_paths", list: &h.LogoutPaths},
+		{name: "login_limit", text: &h.LoginLimit},
+		{name: "login_limit_total", text: &h.LoginLimitTotal},
 		{name: "site_name", text: &h.SiteName},
 		{name: "contact", text: &h.Contact},
 		{name: "cookie_keys", list: &h.CookieKeys},
@@ -170,6 +172,7 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 		Headers: h.Headers, HeaderEncoding: h.HeaderEncoding, EmailUnverified: h.EmailUnverified,
 		AppCookies: h.AppCookies, LogoutPaths: h.LogoutPaths, SiteName: h.SiteName, Contact: h.Contact,
 		SessionTTL: time.Duration(h.SessionTTL), SessionIdle: time.Duration(h.SessionIdle), SessionPersist: h.SessionPersist,
+		LoginLimit: h.LoginLimit, LoginLimitTotal: h.LoginLimitTotal,
 	}
 	switch {
 	case len(h.CookieKeys) > 0 && h.CookieKeysFile != "":

@@ -116,6 +116,12 @@ type Handler struct {
 	AppCookies []string `json:"app_cookies,omitempty"`
 	// Paths of the site whose navigation goes to this module's logout page, such as `/logout.php`. Default: none.
 	LogoutPaths []string `json:"logout_paths,omitempty"`
+	// How many logins may be started from one address (Caddy's `{client_ip}`, of IPv6 the /64; without
+	// `trusted_proxies_strict` the last address that a trusted proxy names): a number and the time in
+	// which that many come back, or `off`. Whoever starts more gets 429 until then; sessions are never limited. Default: 600/10m.
+	LoginLimit string `json:"login_limit,omitempty"`
+	// The same for everybody who logs in with this `client_id`, on all sites. Default: 3000/1m.
+	LoginLimitTotal string `json:"login_limit_total,omitempty"`
 	// The name that the pages show. Default: the host.
 	SiteName string `json:"site_name,omitempty"`
 	// Whom the pages tell people to ask. Default: none.
@@ -201,6 +207,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if started, err = h.in.start(r.Context()); err != nil {
 			return h.unavailable(w, own, err)
 		}
+	}
+	if own {
+		o.ClientIP = clientIP(r)
 	}
 	started.forwarded(r, &o)
 	protected := true

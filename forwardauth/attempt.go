@@ -156,6 +156,9 @@ func (e *Engine) confirms(another bool) bool {
 
 // startLogin makes the attempt's cookie and sends the browser to the provider.
 func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint) {
+	if !e.mayStart(w, r, s, st, h) {
+		return
+	}
 	now := e.now()
 	id := vipps.NewStateID()
 	suffix, err := carried{ReturnTo: st.returnTo, Round: st.round, Clicked: st.clicked, Silent: st.silent, Mode: st.mode}.seal(s.states)
@@ -169,9 +172,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 	if err != nil {
 		if st.mode.readsOn(st.clicked) {
 			e.logFailure(newReference(), s, codeOf(err, ""), err)
-			h.MissUntil = now.Add(min(e.cfg.SilentRetry, time.Minute))
-			e.remember(w, r, s, h, now)
-			e.readAnonymously(w, r, s, st.returnTo)
+			e.notNow(w, r, s, st, h, now)
 			return
 		}
 		e.fail(w, r, s, failure{code: codeOf(err, ""), returnTo: st.returnTo, err: err})

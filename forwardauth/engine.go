@@ -35,6 +35,8 @@ type Engine struct {
 	metrics *metrics
 	limits  *logLimiter
 
+	loginEach, loginAll loginLimit
+
 	sites map[string]*site // by Host without the default port; of all engines that were made together
 	list  []*site          // its own
 	all   []*Engine        // those that were made together
@@ -55,6 +57,8 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	cfg.applyDefaults()
 	trust, errs := parseTrusted(cfg.TrustedProxies)
+	each, total, problems := cfg.parseLimits()
+	errs = append(errs, problems...)
 	all, problems := newEngines(cfg)
 	if errs = append(errs, problems...); len(errs) == 0 {
 		errs = share(all)
@@ -67,7 +71,7 @@ func New(cfg Config) (*Engine, error) {
 	e.metrics, e.sites = newMetrics(cfg.Metrics), map[string]*site{}
 	for _, other := range all {
 		other.all, other.metrics, other.sites, other.trust, other.limits = all, e.metrics, e.sites, trust, e.limits
-		other.cfg.ProxySecret = cfg.ProxySecret
+		other.cfg.ProxySecret, other.loginEach, other.loginAll = cfg.ProxySecret, each, total
 		for _, s := range other.list {
 			if err := s.seal(); err != nil {
 				return nil, err

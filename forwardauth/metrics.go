@@ -31,6 +31,7 @@ type metrics struct {
 	notMe        prometheus.Counter
 	lost         prometheus.Counter
 	silentPaused prometheus.Counter
+	limited      map[string]prometheus.Counter // by limit
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -50,6 +51,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	m.loginsBegun = vec("logins_started_total", "Logins sent to the provider, by flow.", "flow")
 	m.loginsEnded = vec("logins_finished_total", "Logins that came back, by flow and outcome.", "flow", "outcome")
 	m.loops = vec("login_loops_total", "Logins stopped because they went round, by likely cause.", "cause")
+	limited := vec("logins_limited_total", "Logins refused because too many were started, by limit.", "limit")
+	m.limited = map[string]prometheus.Counter{}
+	for _, limit := range []string{limitClient, limitTotal} {
+		m.limited[limit] = limited.WithLabelValues(limit)
+	}
 	m.providerErrs = vec("provider_errors_total", "Answers of the provider that were refused, by stage.", "stage")
 	m.sessions = one("sessions_started_total", "Sessions made.")
 	m.logouts = one("logouts_total", "Sessions ended by a person.")

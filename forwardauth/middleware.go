@@ -49,7 +49,7 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 	e = e.at(s)
 	path, _, _ := strings.Cut(o.URI, "?")
 	if strings.HasPrefix(path, pathPrefix) {
-		e.endpoint(w, r, o, path)
+		e.endpoint(w, o.withClient(r), o, path)
 		return nil
 	}
 	e.strip.clean(r.Header)

@@ -33,6 +33,11 @@ type Original struct {
 	Prefix string
 	// Policy names the policy that the proxy asks for. Empty means the default one.
 	Policy string
+	// ClientIP is the address of the client, where the front end knows it
+	// better than the request's RemoteAddr. Login limits count by it, and
+	// nothing else. Empty means that it is not known better, and
+	// ClientUnknown that nobody knows it.
+	ClientIP string
 	// Header holds the request's header fields. It is not a copy.
 	Header http.Header
 }

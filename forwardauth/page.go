@@ -34,6 +34,7 @@ const (
 	pageAppAway       pageKind = "app-away"       // the app behind the site doesn't answer
 	pageNotFound      pageKind = "not-found"
 	pageTooLarge      pageKind = "too-large" // body (413) or header (431) beyond its limit
+	pageTooMany       pageKind = "too-many"  // logins were started
 	pageAlready       pageKind = "already"   // there is a session: go on
 )
 
@@ -44,7 +45,7 @@ var pageStatus = map[pageKind]int{
 	pageLogout: http.StatusOK, pageLoggedOut: http.StatusOK, pageLoop: http.StatusBadRequest,
 	pageResend: http.StatusUnauthorized, pageForeign: http.StatusUnauthorized, pageKept: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
 	pageAppAway: http.StatusBadGateway, pageNotFound: http.StatusNotFound, pageTooLarge: http.StatusRequestEntityTooLarge,
-	pageAlready: http.StatusOK,
+	pageTooMany: http.StatusTooManyRequests, pageAlready: http.StatusOK,
 }
 
 // page is what one page says. Every text in it counts as hostile: it reaches the HTML through html/template's
@@ -74,7 +75,7 @@ type page struct {
 	Person      string // already masked; zero: the texts do without
 	AfterLogout bool   // pageLogin, pageConfirm: say why we ask, and where to make Vipps forget the browser
 	Token       string // pageConfirm: the opaque field "token" of the forms
-	RetryAfter  int    // seconds, for pageUnavailable; zero: no Retry-After header
+	RetryAfter  int    // seconds, for pageUnavailable and pageTooMany; zero: no Retry-After header
 	LoginURL    string // pageResend, pageKept: opened in a new tab, a path or an http(s) URL; zero: LoginAction
 
 	Fields []pageField // pageKept: of the form that is sent to ReturnTo again
@@ -137,7 +138,7 @@ func (p *page) write(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", strings.Replace(assets.csp, "frame-ancestors 'none'", "frame-ancestors 'self'", 1))
 		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
 	}
-	if p.RetryAfter > 0 && status == http.StatusServiceUnavailable {
+	if p.RetryAfter > 0 && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) {
 		w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))

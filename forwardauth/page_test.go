@@ -55,6 +55,7 @@ func pageSpecimens() []pageSpecimen {
 	for _, kind := range []pageKind{pageLogin, pageConfirm} {
 		add(string(kind)+" after logout", func(p *page) { p.Kind, p.AfterLogout = kind, true })
 	}
+	add("too-many", func(p *page) { p.Kind, p.RetryAfter = pageTooMany, 30 })
 	for _, seconds := range []int{5, 30, 120, 86400} {
 		add(fmt.Sprint("unavailable ", seconds), func(p *page) { p.Kind, p.RetryAfter = pageUnavailable, seconds })
 	}
@@ -201,7 +202,7 @@ func TestPageHeaders(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("headers (-want +got):\n%s", diff)
 			}
-			if specimen.page.Kind != pageUnavailable && res.Header.Get("Retry-After") != "" {
+			if specimen.page.Kind != pageUnavailable && specimen.page.Kind != pageTooMany && res.Header.Get("Retry-After") != "" {
 				t.Error("Retry-After on a page that isn't about waiting")
 			}
 		})

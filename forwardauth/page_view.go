@@ -147,6 +147,11 @@ func (b *pageBuilder) build() {
 			b.say("toolarge.body")
 		}
 		b.link("button.home", "main", "/")
+	case pageTooMany:
+		b.heading("toomany.title")
+		b.say("toomany.text")
+		b.sayWhen()
+		b.link("button.retry", "main", b.returnTo())
 	case pageAlready:
 		b.heading("already.title")
 		b.sayPerson("already.text", "already.nobody")

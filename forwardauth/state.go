@@ -25,6 +25,7 @@ type State struct {
 	revoked expiringSet
 	// revocations counts what was added to revoked: a cached session is looked up again when it has moved.
 	revocations atomic.Uint64
+	logins      loginLimiter
 
 	silent struct {
 		sync.Mutex

@@ -107,7 +107,11 @@ func (t *trust) peer(remoteAddr string) bool {
 	} else if addr, err = netip.ParseAddr(remoteAddr); err != nil {
 		return false
 	}
-	addr = addr.Unmap().WithZone("")
+	return t.holds(addr.Unmap().WithZone(""))
+}
+
+// holds reports whether an address, as IPv4 where it can be and without a zone, is a trusted one.
+func (t *trust) holds(addr netip.Addr) bool {
 	for _, prefix := range t.prefixes {
 		if prefix.Contains(addr) {
 			return true

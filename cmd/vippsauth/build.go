@@ -97,5 +97,7 @@ func (c *config) engineConfig(client *vipps.Client, keys session.Keys) forwardau
 		Policies:        c.policies,
 		TrustedProxies:  c.trustedProxies,
 		ProxySecret:     c.proxySecret,
+		LoginLimit:      c.loginLimit,
+		LoginLimitTotal: c.loginLimitTotal,
 	}
 }

@@ -58,6 +58,7 @@ type config struct {
 	allow, headers, appCookies, logoutPaths                 []string
 	silent, withoutSession, confirmPerson                   string
 	headerEncoding, emailUnverified                         string
+	loginLimit, loginLimitTotal                             string
 	siteName, contact                                       string
 	silentRetry, sessionTTL, sessionIdle                    time.Duration
 	cookieKeys                                              []string
@@ -267,6 +268,16 @@ func loginSettings() []setting {
 			key: "logout_paths", group: g, values: "paths, as `/logout.php`", note: "none", list: commas,
 			doc: "paths of the application whose visit goes to our logout page",
 			set: list(func(c *config) *[]string { return &c.logoutPaths }),
+		},
+		{
+			key: "login_limit", group: g, values: "a number and the time in which that many come back, as `600/10m`; `off`", def: "600/10m",
+			doc: "how many logins may be started from one address; more get 429",
+			set: text(func(c *config) *string { return &c.loginLimit }),
+		},
+		{
+			key: "login_limit_total", group: g, values: "the same", def: "3000/1m",
+			doc: "how many logins may be started by all together",
+			set: text(func(c *config) *string { return &c.loginLimitTotal }),
 		},
 	}
 }

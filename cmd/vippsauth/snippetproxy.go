@@ -39,7 +39,7 @@ func moduleKeys() []string {
 	return []string{
 		"environment", "issuer", "client_auth", "scopes", "market", "acr_values", "system_name", "system_version", "allow", "emulator_listen", "cookie_domain", "auth_url",
 		"silent", "silent_retry", "without_session", "confirm_person", "headers", "header_encoding", "email_unverified", "app_cookies",
-		"logout_paths", "site_name", "contact", "cookie_keys_file", "session_ttl", "session_idle", "session_persist",
+		"logout_paths", "login_limit", "login_limit_total", "site_name", "contact", "cookie_keys_file", "session_ttl", "session_idle", "session_persist",
 	}
 }
 
