@@ -8,7 +8,7 @@ import (
 	"github.com/vippsauth/vippsauth/session"
 )
 
-// refusedBodyTime is how long a client may take to send the body of a request that doesn't pass.
+// refusedBodyTime is how long a client may take to send the body of a request that doesn't pass, or one of our own forms.
 const refusedBodyTime = 5 * time.Second
 
 // Protect returns a handler that lets requests with a session pass to next, with the person's identity in their
@@ -100,7 +100,7 @@ func (e *Engine) identify(h http.Header, d *Decision) {
 	}
 }
 
-// boundBody limits what a request that doesn't pass may hold up with its body: net/http reads on before it sends the
+// boundBody limits what a request that doesn't pass, or that is for us, may hold up with its body: net/http reads on before it sends the
 // answer, and has no deadline of its own here. A client that waits to be asked for the body isn't, and gets its answer at
 // once: where somebody has wrapped the body, net/http would wait for it all the same, unless the connection is to end.
 func boundBody(w http.ResponseWriter, r *http.Request) {

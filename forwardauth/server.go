@@ -92,6 +92,7 @@ func (e *Engine) endpoint(w http.ResponseWriter, r *http.Request, o Original, pa
 		e.page(w, r, s, page{Kind: pageTooLarge, Status: http.StatusRequestEntityTooLarge})
 		return
 	}
+	boundBody(w, r)
 	switch path {
 	case pathLogin:
 		e.postOrGet(w, r, s, o, e.login)

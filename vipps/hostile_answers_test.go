@@ -45,7 +45,7 @@ func TestSec_C074_A079_A080_AnswersWithoutMeasure(t *testing.T) {
 	_ = zip.Close()
 	deep := []byte(`{"a":` + strings.Repeat("[", 1_000_000))
 	deeper := []byte(strings.Repeat(`{"a":`, 200_000))
-	long := strings.Repeat("x", 1<<20)
+	long := strings.Repeat("x", 32<<20)
 	answers := map[string]http.HandlerFunc{
 		"100 MB": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(1600*len(chunk)))

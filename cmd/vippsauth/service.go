@@ -24,6 +24,8 @@ const (
 	answerTimeout     = 60 * time.Second // reading and answering one of a browser, calls to the provider included
 	idleTimeout       = 120 * time.Second
 	drainTimeout      = 10 * time.Second
+	stallTime         = 10 * time.Second // a client may take none of our answer
+	appStallTime      = 60 * time.Second // … or of an application's, where the phone is in a tunnel
 	maxHeaderBytes    = 64 << 10
 )
 
@@ -54,8 +56,12 @@ func (s *service) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+3)
 	serve := func(srv *http.Server, ln net.Listener) {
+		guarded := &stallGuard{Listener: ln, patience: stallTime}
+		if srv.ReadTimeout == 0 {
+			guarded.patience = appStallTime
+		}
 		running.Go(func() {
-			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			if err := srv.Serve(guarded); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})
@@ -138,8 +144,8 @@ func (s *service) drain(ctx context.Context, servers []stopper) {
 }
 
 // server returns an HTTP server with our limits. One that passes requests on leaves the length of bodies and answers
-// to the application, and keeps only the time for headers. There is no WriteTimeout: each of our answers fits the
-// socket's buffer, and a timer for each would be felt in every check.
+// to the application, and keeps only the time for headers. There is no WriteTimeout: a timer for each answer would be felt
+// in every check, and stallGuard ends connections whose answers nobody takes.
 func (s *service) server(requests context.Context, h http.Handler, proxies bool) *http.Server {
 	srv := &http.Server{
 		Handler:                      ownInTime(h),

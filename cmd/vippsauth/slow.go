@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// A stallGuard is a listener whose connections end when a client doesn't take what is written to it: each write has at least
+// patience, and at most twice that. It is for clients that send requests and read no answers. A deadline is set once in a
+// while and not for each answer, which would be felt in every check; net/http's WriteTimeout would also limit how long an
+// application's answer may take, and with it streams and websockets.
+type stallGuard struct {
+	net.Listener
+
+	patience time.Duration
+}
+
+func (l *stallGuard) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &stallConn{Conn: conn, patience: l.patience}, nil
+}
+
+type stallConn struct {
+	net.Conn
+
+	patience time.Duration
+	until    atomic.Int64 // the write deadline, in nanoseconds; 0 when somebody else has set one
+}
+
+func (c *stallConn) Write(p []byte) (int, error) {
+	now := time.Now()
+	if until := c.until.Load(); until-now.UnixNano() < int64(c.patience) {
+		deadline := now.Add(2 * c.patience)
+		if err := c.Conn.SetWriteDeadline(deadline); err != nil {
+			return 0, err
+		}
+		c.until.Store(deadline.UnixNano())
+	}
+	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline keeps the guard's own where none is wanted, which is what net/http says after each request.
+func (c *stallConn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	c.until.Store(0)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is what net/http calls when it hands the connection over, to a websocket.
+func (c *stallConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// CloseWrite is what net/http looks for: a client that still sends is to see the answer before the connection goes.
+func (c *stallConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
