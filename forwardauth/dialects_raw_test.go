@@ -118,7 +118,7 @@ func TestSec_C06_SmuggledQuestions(t *testing.T) {
 		"line feeds alone":             {strings.ReplaceAll(ask("", ""), "\r\n", "\n") + s.hidden, []int{302, 200}},
 		"ten thousand headers":         {ask(strings.Repeat("A: b\r\n", 20000), s.hidden), []int{431}},
 		"the endpoint as a whole URL":  {s.question("http://evil.example"+endpoint, "", ""), []int{302}},
-		"CONNECT with an authority":    {"CONNECT " + hostileHost + ":443 HTTP/1.1\r\n" + s.lines + "\r\n", []int{404}},
+		"CONNECT with an authority":    {"CONNECT " + hostileHost + ":443 HTTP/1.1\r\n" + s.lines + "\r\n", []int{405}},
 		"OPTIONS *":                    {"OPTIONS * HTTP/1.1\r\n" + s.lines + "\r\n", []int{404}},
 		"TRACE":                        {"TRACE " + endpoint + " HTTP/1.1\r\n" + s.lines + "\r\n", []int{302}},
 	} {

@@ -45,6 +45,9 @@ func (e *Engine) ProtectSites(next func(origin string) http.Handler) http.Handle
 func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, protected bool,
 	next func(http.ResponseWriter, *http.Request, Decision) error,
 ) error {
+	if refuseConnect(w, r) {
+		return nil
+	}
 	s := e.siteOf(o.Host)
 	e = e.at(s)
 	path, _, _ := strings.Cut(o.URI, "?")
@@ -73,6 +76,21 @@ func (e *Engine) Serve(w http.ResponseWriter, r *http.Request, o Original, prote
 	}
 	e.identify(r.Header, &d)
 	return next(w, r, d)
+}
+
+// refuseConnect answers a CONNECT, which is for proxies that the client has chosen: an application behind one of ours that
+// took part would talk to a client past both, on a connection that others' requests use too. A websocket over HTTP/2
+// (RFC 8441) is none.
+func refuseConnect(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodConnect || r.ProtoMajor > 1 && r.Header[":protocol"] != nil {
+		return false
+	}
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+	w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	writeJSON(w, r, http.StatusMethodNotAllowed, errorAnswer{Error: "method_not_allowed"})
+	return true
 }
 
 // onlyWebsocket lets no other protocol be upgraded to than that of websockets: over h2c (RFC 7540, section 3.2) a client

@@ -27,7 +27,10 @@ func (e *Engine) ForwardAuth() http.Handler { return http.HandlerFunc(e.serveFor
 func (e *Engine) serveForwardAuth(w http.ResponseWriter, r *http.Request) {
 	path := rawPath(r)
 	if rest, ok := strings.CutPrefix(path, pathAuthz); ok {
-		e.authz(w, r, rest)
+		e.authz(w, r, rest) // where Envoy's question has the method of what it asks about
+		return
+	}
+	if refuseConnect(w, r) {
 		return
 	}
 	o := e.browserRequest(r)

@@ -66,7 +66,7 @@ func (s *service) run(ctx context.Context) error {
 			}
 		})
 	}
-	main := s.server(requests, s.handler, s.proxies)
+	main := s.server(requests, ownInTime(s.handler), s.proxies)
 	for _, ln := range s.site {
 		serve(main, ln)
 	}
@@ -148,7 +148,7 @@ func (s *service) drain(ctx context.Context, servers []stopper) {
 // in every check, and stallGuard ends connections whose answers nobody takes.
 func (s *service) server(requests context.Context, h http.Handler, proxies bool) *http.Server {
 	srv := &http.Server{
-		Handler:                      ownInTime(h),
+		Handler:                      h,
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  requestTimeout,
 		IdleTimeout:                  idleTimeout,
