@@ -11,8 +11,8 @@ import (
 	"github.com/vippsauth/vippsauth/caddymodule"
 )
 
-// Attack (B-039): a block of a Caddyfile that makes the parser panic. Every block is a handler or an error.
-func FuzzUnmarshalCaddyfile(f *testing.F) {
+// Attack: a block of a Caddyfile that makes the parser panic. Every block is a handler or an error.
+func FuzzSec_B039_UnmarshalCaddyfile(f *testing.F) {
 	f.Add("vipps_auth")
 	f.Add("vipps_auth {")
 	f.Add("vipps_auth }")
@@ -20,7 +20,7 @@ func FuzzUnmarshalCaddyfile(f *testing.F) {
 	f.Add("vipps_auth {\n\tscopes {\n\t}\n}")
 	f.Add("vipps_auth {\n\tsession_ttl 99999999999999999999h\n}")
 	f.Add("vipps_auth {\n\tclient_id \"\n\"\n\tcontact <<END\nx\nEND\n}")
-	f.Add("vipps_auth {\n\t" + strings.Repeat("x", 1<<16) + "\n}")
+	f.Add("vipps_auth {\n\t" + strings.Repeat("x", 1<<20) + "\n}")
 	f.Add("vipps_auth {\n\theaders default \"A=b;c\" {\n\t\tx {\n}\n}")
 	f.Fuzz(func(t *testing.T, text string) {
 		tokens, err := caddyfile.Tokenize([]byte(text), "Caddyfile")

@@ -96,7 +96,7 @@ func TestLogoutByAProgram(t *testing.T) {
 }
 
 // Nobody else's page can log a person out, in, or say that they are who they are not.
-func TestSec_A131_ForeignForms(t *testing.T) {
+func TestSec_A131_B039_ForeignForms(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	b := l.loggedIn(phoneAase)

@@ -232,7 +232,7 @@ func TestHealth(t *testing.T) {
 }
 
 // A stop answers what is there and takes nothing new; a question that is too large never reaches the engine.
-func TestLimitsAndStop(t *testing.T) {
+func TestSec_C070_LimitsAndStop(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	_, err := auth.NewAuthorizationClient(l.conn).Check(t.Context(), l.asked("GET", "/", "x", strings.Repeat("a", 2<<20)))

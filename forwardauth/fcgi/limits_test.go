@@ -44,7 +44,7 @@ func TestServerRefusesRecords(t *testing.T) {
 }
 
 // Variables beyond the limits are refused with an answer, and never judged in part.
-func TestServerLimits(t *testing.T) {
+func TestSec_C070_ServerLimits(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	addr := started(t, &Server{Handler: func(*Request) *Answer { asked.Add(1); return &Answer{Status: 200} }})
