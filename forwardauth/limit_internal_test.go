@@ -84,8 +84,18 @@ func TestLoginLimitTotal(t *testing.T) {
 		return limit
 	}
 	for _, step := range []struct{ client, want string }{
-		{"203.0.113.1", ""}, {"203.0.113.1", ""}, {"203.0.113.1", limitClient}, {"203.0.113.1", limitClient}, {"203.0.113.1", limitClient},
-		{"203.0.113.2", ""}, {"", ""}, {"", ""}, {"", limitTotal}, {"203.0.113.2", limitTotal}, {"203.0.113.3", limitTotal}, {"203.0.113.1", limitClient},
+		{"203.0.113.1", ""},
+		{"203.0.113.1", ""},
+		{"203.0.113.1", limitClient},
+		{"203.0.113.1", limitClient},
+		{"203.0.113.1", limitClient},
+		{"203.0.113.2", ""},
+		{"", ""},
+		{"", ""},
+		{"", limitTotal},
+		{"203.0.113.2", limitTotal},
+		{"203.0.113.3", limitTotal},
+		{"203.0.113.1", limitClient},
 	} {
 		if got := take(step.client); got != step.want {
 			t.Errorf("%q: %q, want %q", step.client, got, step.want)

@@ -184,7 +184,9 @@ func TestLimitOff(t *testing.T) {
 // On a site that anybody may read, a login that nobody asked for and that may not start is no reason to show nothing.
 func TestLimitOfReaders(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *forwardauth.Config) { c.LoginLimit, c.WithoutSession = "1/1h", forwardauth.WithoutSessionAnonymous })
+	l := newLab(t, func(c *forwardauth.Config) {
+		c.LoginLimit, c.WithoutSession = "1/1h", forwardauth.WithoutSessionAnonymous
+	})
 	l.silent(emulator.NoDialogMiss)
 	const office = "203.0.113.7"
 	var b *browser
