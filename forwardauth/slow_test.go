@@ -65,3 +65,31 @@ func slowForm(t *testing.T, host string) {
 		t.Errorf("a login while the provider is slow: %d", a.StatusCode)
 	}
 }
+
+// Attack, or a bad day: the provider takes the code and doesn't answer. The person gets a page that says to try again, after
+// five seconds and not for ever; the code is not sent a second time, and the next login works.
+func TestSec_D04_TokenEndpointHangs(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.as(phoneAase)
+	if err := l.vipps.Control().Delay(emulator.EndpointToken, 6*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	b := l.browser()
+	a := b.visit("/")
+	if took := time.Since(began); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || took > 15*time.Second {
+		t.Errorf("%d after %s: %s", a.StatusCode, took, a.text)
+	}
+	if !strings.Contains(a.text, "Try again") || b.cookie("vippsauth") != "" {
+		t.Errorf("the page: %s", a.text)
+	}
+	if n := l.vipps.Control().Calls()[emulator.EndpointToken]; n != 1 {
+		t.Errorf("the code was sent %d times", n)
+	}
+	if err := l.vipps.Control().Delay(emulator.EndpointToken, 0); err != nil {
+		t.Fatal(err)
+	}
+	l.loggedIn(phoneAase)
+	time.Sleep(time.Until(began.Add(7 * time.Second))) // for the emulator to be done with it too
+}

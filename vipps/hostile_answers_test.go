@@ -3,6 +3,7 @@ package vipps_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -251,4 +252,22 @@ func mute(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = ln.Close() })
 	return ln.Addr().String()
+}
+
+// Attack: somebody in between answers for the provider with a certificate of their own. Nothing is asked of them, no code or
+// secret shown; nor of one who speaks an old TLS.
+func TestSec_A080_CertificatesAreChecked(t *testing.T) {
+	t.Parallel()
+	for name, version := range map[string]uint16{"a certificate of nobody": tls.VersionTLS13, "TLS 1.1": tls.VersionTLS11} {
+		var asked atomic.Int32
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+		srv.TLS = &tls.Config{MaxVersion: version, MinVersion: tls.VersionTLS10}
+		srv.Config.ErrorLog = discardLog()
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		c := newClient(t, vipps.Config{Issuer: srv.URL + "/", ClientID: clientID, ClientSecret: clientSecret})
+		if err := c.Discover(t.Context()); !isUnavailable(err) || asked.Load() != 0 {
+			t.Errorf("%s: %v after %d requests", name, err, asked.Load())
+		}
+	}
 }
