@@ -146,7 +146,7 @@ func (l *loginLimiter) bucket(client netip.Addr) *limitBucket {
 	if l.clients == nil {
 		l.seed, l.clients = maphash.MakeSeed(), make([]limitBucket, limitSets*limitWays)
 	}
-	first := int(maphash.Comparable(l.seed, client)%limitSets) * limitWays //nolint:gosec // far below the largest int
+	first := int(maphash.Comparable(l.seed, client)%limitSets) * limitWays
 	set := l.clients[first : first+limitWays]
 	fullest := &set[0]
 	for i := range set {
