@@ -324,13 +324,14 @@ func (e *Engine) retireSession(s *site, header http.Header, sub string, now time
 		if err == nil {
 			err = old.read(payload)
 		}
-		if err != nil || e.state.isRevoked(old.ID, now) {
+		ref := refOf(e.client.Issuer(), &old)
+		if err != nil || e.state.isRevoked(ref, now) {
 			samePerson = false
 			continue
 		}
 		if old.Sub != sub {
 			samePerson = false
-			e.state.revoke(old.ID, now, old.Expires.Add(clockSkew))
+			e.endSession(ref, old.Expires, now)
 			s.opened.remove(value)
 		}
 	}

@@ -64,7 +64,8 @@ func (e *Engine) findConfirmation(s *site, header http.Header, id string) (name 
 	}
 	age := e.now().Sub(c.Made)
 	h := e.hint(s, header)
-	return name, c, age < resultTTL && age > -clockSkew && !h.loggedOutSince(c.Made)
+	ended := e.state.isRevoked(refOf(e.client.Issuer(), &c.Session), e.now())
+	return name, c, age < resultTTL && age > -clockSkew && !ended && !h.loggedOutSince(c.Made)
 }
 
 func (e *Engine) confirmPage(w http.ResponseWriter, r *http.Request, s *site, res result, token string) {

@@ -68,7 +68,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	alignHeaders(all)
 	e := all[0]
-	e.metrics, e.sites = newMetrics(cfg.Metrics), map[string]*site{}
+	e.metrics, e.sites = newMetrics(cfg.Metrics, cfg.State), map[string]*site{}
 	for _, other := range all {
 		other.all, other.metrics, other.sites, other.trust, other.limits = all, e.metrics, e.sites, trust, e.limits
 		other.cfg.ProxySecret, other.loginEach, other.loginAll = cfg.ProxySecret, each, total

@@ -23,7 +23,7 @@ func (e *Engine) logout(w http.ResponseWriter, r *http.Request, s *site, o Origi
 	case op != nil:
 		p.Person = op.data.masked()
 	case e.hint(s, r.Header).Logout == waitsForClick:
-		e.page(w, r, s, page{Kind: pageLoggedOut, AfterLogout: true})
+		e.page(w, r, s, page{Kind: pageLoggedOut, AfterLogout: true, NotKept: r.URL.RawQuery == notKeptMark})
 		return
 	}
 	// Without a session the page asks as well: the app may still have one of its own, and Vipps may remember the browser.
@@ -33,15 +33,19 @@ func (e *Engine) logout(w http.ResponseWriter, r *http.Request, s *site, o Origi
 	e.page(w, r, s, p)
 }
 
-// loggedOut ends the session, here and now: its cookie is cleared, and its value opens no more in this process.
-// The app's own session goes with it, and the next login waits for a click.
+// notKeptMark in the query of the logged-out page says that the end of the session isn't saved yet. Whoever sends a person
+// to such an address shows them a sentence too careful, and nothing else.
+const notKeptMark = "kept=not-yet"
+
+// loggedOut ends the session, here and now: its cookie is cleared, and its value opens no more, wherever that could be
+// saved. The app's own session goes with it, and the next login waits for a click.
 func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 	form, ok := e.ownForm(w, r, s)
 	if !ok {
 		return
 	}
 	now := e.now()
-	e.endSessions(s, r.Header, now)
+	kept := e.endSessions(s, r.Header, now)
 	s.jar.Clear(w, r)
 	e.clearAttempts(w, r, s)
 	e.expireAppCookies(w)
@@ -53,6 +57,10 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 		return
 	}
 	e.remember(w, r, s, h, now)
+	if !kept { // whatever rd shows, it would say less than there is to know
+		redirect(w, r, s.origin+pathLogout+"?"+notKeptMark)
+		return
+	}
 	if asked && len(rd) == 1 && rd[0] != "" {
 		redirect(w, r, s.at(s.returnTo(rd[0])))
 		return
@@ -60,8 +68,9 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 	redirect(w, r, s.origin+pathLogout)
 }
 
-// endSessions revokes every session that the request carries, however many cookies of the name there are.
-func (e *Engine) endSessions(s *site, header http.Header, now time.Time) {
+// endSessions revokes every session that the request carries, however many cookies of the name there are, and reports
+// whether that is kept.
+func (e *Engine) endSessions(s *site, header http.Header, now time.Time) (kept bool) {
 	values := s.jar.Values(header)
 	if len(values) == 0 {
 		for name, value := range session.Cookies(header) {
@@ -70,12 +79,25 @@ func (e *Engine) endSessions(s *site, header http.Header, now time.Time) {
 			}
 		}
 	}
+	var savings []*saving
+	again := false
 	for _, value := range values {
-		op, _ := e.open(s, value, now)
-		e.forget(s, value, op, now)
+		op, why := e.open(s, value, now)
+		s.opened.remove(value)
 		if op != nil {
+			savings = append(savings, e.endSession(op.ref, op.data.Expires, now))
 			e.metrics.logouts.Inc()
 		}
+		again = again || why == cookieRevoked
+	}
+	switch {
+	case !allKept(savings):
+		e.metrics.unsaved.Inc()
+		return false
+	case again: // a second click on "log out" is told what the first was
+		return e.state.unsaved() == 0
+	default:
+		return true
 	}
 }
 

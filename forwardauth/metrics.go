@@ -28,13 +28,14 @@ type metrics struct {
 	providerErrs *prometheus.CounterVec
 	sessions     prometheus.Counter
 	logouts      prometheus.Counter
+	unsaved      prometheus.Counter
 	notMe        prometheus.Counter
 	lost         prometheus.Counter
 	silentPaused prometheus.Counter
 	limited      map[string]prometheus.Counter // by limit
 }
 
-func newMetrics(registerer prometheus.Registerer) *metrics {
+func newMetrics(registerer prometheus.Registerer, state *State) *metrics {
 	m := &metrics{registerer: registerer}
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return register(m, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "vippsauth", Name: name, Help: help}, labels))
@@ -59,6 +60,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 	m.providerErrs = vec("provider_errors_total", "Answers of the provider that were refused, by stage.", "stage")
 	m.sessions = one("sessions_started_total", "Sessions made.")
 	m.logouts = one("logouts_total", "Sessions ended by a person.")
+	m.unsaved = one("revocations_unsaved_total", "Logouts that were answered before they could be saved.")
+	register(m, newUnsavedGauge()).watch(state)
 	m.notMe = one("confirmations_refused_total", "Logins that ended with: not me.")
 	m.lost = one("login_states_lost_total", "Callbacks without the cookie of their attempt.")
 	m.silentPaused = one("silent_paused_total", "Times that silent login paused because attempts vanished.")

@@ -12,8 +12,9 @@ import (
 // requests; only what is atomic in it changes.
 type opened struct {
 	data  sessionData
-	until int64  // Unix seconds: the sooner of expiry and idle end
-	views []view // one for each policy
+	ref   sessionRef // by which it may have been ended
+	until int64      // Unix seconds: the sooner of expiry and idle end
+	views []view     // one for each policy
 	phone string
 
 	checked atomic.Uint64 // State.revocations when it was last seen not to be revoked
@@ -95,7 +96,7 @@ func (e *Engine) revoked(op *opened, now time.Time) bool {
 	if op.checked.Load() == revocations {
 		return false
 	}
-	if e.state.isRevoked(op.data.ID, now) {
+	if e.state.isRevoked(op.ref, now) {
 		return true
 	}
 	op.checked.Store(revocations)
@@ -114,6 +115,7 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 		return nil, cookieUnopenable
 	}
 	d := &op.data
+	op.ref = refOf(e.client.Issuer(), d)
 	until := d.Expires
 	if !d.IdleUntil.IsZero() && d.IdleUntil.Before(until) {
 		until = d.IdleUntil
@@ -127,7 +129,7 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 		return nil, cookieFromFuture
 	case !now.Before(until):
 		return nil, cookieExpired
-	case e.state.isRevoked(d.ID, now):
+	case e.state.isRevoked(op.ref, now):
 		return nil, cookieRevoked
 	}
 	op.until = until.Unix()
@@ -163,12 +165,4 @@ func headerValue(d *sessionData, h headerSpec) string {
 	}
 	value, _ := d.claim(h.Claim)
 	return encodeValue(h.Encoding, value)
-}
-
-// forget drops a session of the cookie with this value: no later request opens it in this process.
-func (e *Engine) forget(s *site, value string, op *opened, now time.Time) {
-	if op != nil {
-		e.state.revoke(op.data.ID, now, op.data.Expires.Add(clockSkew))
-	}
-	s.opened.remove(value)
 }

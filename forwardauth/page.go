@@ -74,6 +74,7 @@ type page struct {
 
 	Person      string // already masked; zero: the texts do without
 	AfterLogout bool   // pageLogin, pageConfirm: say why we ask, and where to make Vipps forget the browser
+	NotKept     bool   // pageLoggedOut: the end of the session isn't saved yet
 	Token       string // pageConfirm: the opaque field "token" of the forms
 	RetryAfter  int    // seconds, for pageUnavailable and pageTooMany; zero: no Retry-After header
 	LoginURL    string // pageResend, pageKept: opened in a new tab, a path or an http(s) URL; zero: LoginAction

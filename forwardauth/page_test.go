@@ -60,6 +60,7 @@ func pageSpecimens() []pageSpecimen {
 		add(fmt.Sprint("unavailable ", seconds), func(p *page) { p.Kind, p.RetryAfter = pageUnavailable, seconds })
 	}
 	add("too-large header", func(p *page) { p.Kind, p.Status = pageTooLarge, http.StatusRequestHeaderFieldsTooLarge })
+	add("logged-out not kept", func(p *page) { p.Kind, p.NotKept = pageLoggedOut, true })
 	add("login mobilepay", func(p *page) { p.Kind, p.Market = pageLogin, "DK" })
 	return all
 }

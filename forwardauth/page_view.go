@@ -114,6 +114,9 @@ func (b *pageBuilder) build() {
 	case pageLoggedOut:
 		b.heading("loggedout.title")
 		b.say("loggedout.text")
+		if b.page.NotKept {
+			b.say("loggedout.notkept")
+		}
 		b.remember("remember.still")
 		b.login("button.again", "quiet")
 	case pageLoop:

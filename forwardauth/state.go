@@ -8,7 +8,6 @@ import (
 
 const (
 	maxUsedStates    = 100_000
-	maxRevoked       = 100_000
 	silentGrace      = 10 * time.Second
 	silentVanishedAt = 10
 	silentPause      = time.Hour
@@ -17,15 +16,17 @@ const (
 // State is what the engines of one process remember between requests and over a reload of the configuration:
 // login states that were used, sessions that were logged out, and whether silent attempts come back. It is
 // bounded, and nothing of it is needed for a request to be refused: losing it never lets anybody in, except
-// that a session logged out before a restart opens again until it expires.
+// that a session logged out before a restart opens again until it expires, unless a [RevocationKeeper] keeps
+// that.
 //
 // It is safe for concurrent use. A request with a warm session reads one number of it and takes no lock.
 type State struct {
 	used    expiringSet
-	revoked expiringSet
+	revoked *revocations
 	// revocations counts what was added to revoked: a cached session is looked up again when it has moved.
 	revocations atomic.Uint64
 	logins      loginLimiter
+	keeper      atomic.Pointer[RevocationKeeper] // nil: revocations end with the process
 
 	silent struct {
 		sync.Mutex
@@ -36,7 +37,7 @@ type State struct {
 
 // NewState returns an empty State.
 func NewState() *State {
-	return &State{used: expiringSet{max: maxUsedStates}, revoked: expiringSet{max: maxRevoked}}
+	return &State{used: expiringSet{max: maxUsedStates}, revoked: newRevocations(maxRevoked, maxRevokedPersons)}
 }
 
 // use marks a login state as used and reports whether this was its first use.
@@ -44,14 +45,29 @@ func (s *State) use(id string, now, until time.Time) bool {
 	return s.used.add(id, now, until)
 }
 
-// revoke ends the session with this id until it would have expired anyway.
-func (s *State) revoke(id string, now, until time.Time) {
-	s.revoked.add(id, now, until)
+// revoke ends sessions, here and, where there is a keeper, everywhere else too. The saving says when; nil is at once.
+func (s *State) revoke(r record, now time.Time) (*saving, widened) {
+	fresh, w := s.revoked.add(r, now.Unix())
+	if !fresh {
+		return nil, w
+	}
 	s.revocations.Add(1)
+	if k := s.keeper.Load(); k != nil {
+		return k.save(r), w
+	}
+	return nil, w
 }
 
-func (s *State) isRevoked(id string, now time.Time) bool {
-	return s.revoked.has(id, now)
+func (s *State) isRevoked(ref sessionRef, now time.Time) bool {
+	return s.revoked.ended(ref, now.Unix())
+}
+
+// unsaved is how many revocations wait to be saved.
+func (s *State) unsaved() int {
+	if k := s.keeper.Load(); k != nil {
+		return k.Unsaved()
+	}
+	return 0
 }
 
 // silentStarted notes that a silent attempt leaves for the provider. It reports true when with this the

@@ -84,6 +84,7 @@ func TestStateIsUsedOnce(t *testing.T) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	first := 0
+	ended := sessionRef{id: sessionDigest("session"), issued: stateEpoch.Unix()}
 	for range 50 {
 		wg.Go(func() {
 			if s.use("state", stateEpoch, stateEpoch.Add(time.Minute)) {
@@ -91,12 +92,12 @@ func TestStateIsUsedOnce(t *testing.T) {
 				first++
 				mu.Unlock()
 			}
-			s.revoke("session", stateEpoch, stateEpoch.Add(time.Hour))
-			s.isRevoked("session", stateEpoch)
+			s.revoke(record{kind: endsSession, session: ended.id, at: ended.issued, until: stateEpoch.Add(time.Hour).Unix()}, stateEpoch)
+			s.isRevoked(ended, stateEpoch)
 		})
 	}
 	wg.Wait()
-	if first != 1 || !s.isRevoked("session", stateEpoch.Add(59*time.Minute)) || s.isRevoked("session", stateEpoch.Add(time.Hour)) {
+	if first != 1 || !s.isRevoked(ended, stateEpoch.Add(59*time.Minute)) || s.isRevoked(ended, stateEpoch.Add(time.Hour)) {
 		t.Errorf("used %d times", first)
 	}
 }
