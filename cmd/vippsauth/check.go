@@ -31,6 +31,7 @@ uses no network, and creates nothing. Exit code 1 when something is wrong.`,
 		}
 		fmt.Fprintln(p.stdout, "The settings are good.")
 		c.printRegistration(p.stdout, rep.registrations)
+		fmt.Fprintln(p.stdout, c.aboutLogout())
 		for _, s := range settingsTable() {
 			if rep.isSet(s.key) {
 				fmt.Fprintf(p.stdout, "%-18s from %s\n", s.key, rep.source(s.key))

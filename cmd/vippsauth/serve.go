@@ -160,6 +160,11 @@ func (s *service) build(c *config, issuer string) error {
 	cfg := c.engines(clients, keys)
 	cfg.Logger = s.log
 	cfg.Metrics = s.ops.registry
+	cfg.State = forwardauth.NewState()
+	if path := c.revocationsPath(); path != "" {
+		s.revocations = forwardauth.NewRevocationKeeper(cfg.State, forwardauth.NewRevocationFile(path), s.log, nil)
+	}
+	s.log.Info(c.aboutLogout())
 	s.engine, err = forwardauth.New(cfg)
 	return err
 }

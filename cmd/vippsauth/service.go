@@ -26,6 +26,8 @@ const (
 	drainTimeout      = 10 * time.Second
 	stallTime         = 10 * time.Second // a client may take none of our answer
 	appStallTime      = 60 * time.Second // … or of an application's, where the phone is in a tunnel
+	revocationsWait   = 2 * time.Second // for what sessions were ended before the start; a disk that hangs doesn't hold it up longer
+	revocationsStop   = 5 * time.Second // for saving the last of them
 	maxHeaderBytes    = 64 << 10
 )
 
@@ -35,6 +37,8 @@ type service struct {
 	clients []*vipps.Client // each different one
 	engine  *forwardauth.Engine
 	ops     *ops
+
+	revocations *forwardauth.RevocationKeeper // nil: logouts end with the process
 
 	site    []net.Listener // where browsers or the proxy come in
 	handler http.Handler   // of site
@@ -52,6 +56,9 @@ func (s *service) run(ctx context.Context) error {
 	defer endRequests()
 	watch, endWatch := context.WithCancel(ctx)
 	defer endWatch()
+
+	stopRevocations := s.keepRevocations(ctx)
+	defer stopRevocations() // after the last request, which may be a logout
 
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+3)
@@ -117,6 +124,32 @@ func (s *service) run(ctx context.Context) error {
 	running.Wait()
 	s.log.Info("stopped")
 	return err
+}
+
+// keepRevocations starts what keeps ended sessions, and waits until those of before are known.
+func (s *service) keepRevocations(ctx context.Context) (stop func()) {
+	if s.revocations == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.revocations.Run(ctx)
+	}()
+	select {
+	case <-s.revocations.Loaded():
+	case <-time.After(revocationsWait):
+		s.log.Error("reading what sessions were ended takes too long: starting without")
+	}
+	return func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(revocationsStop):
+			s.log.Error("saving what sessions were ended takes too long: stopping without", zap.Int("unsaved", s.revocations.Unsaved()))
+		}
+	}
 }
 
 // A stopper is a server, whatever it speaks.

@@ -63,6 +63,7 @@ type config struct {
 	silentRetry, sessionTTL, sessionIdle                    time.Duration
 	cookieKeys                                              []string
 	cookieKeysFile, sessionPersist, store, logFormat, level string
+	revocationsFile                                         string // noRevocationsFile: none; empty: beside the keys
 
 	cookieDomain, authURL string
 	policies              []forwardauth.Policy
@@ -317,6 +318,12 @@ func sessionSettings() []setting {
 			key: "cookie_keys_file", group: g, values: "a path; one key a line; created with a fresh key, mode 0600, when missing", note: "none",
 			doc: "a file of such cookie keys",
 			set: text(func(c *config) *string { return &c.cookieKeysFile }),
+		},
+		{
+			key: "revocations_file", group: g, values: "a path in a directory that can be written to, on a volume that replicas share; `none`",
+			note: "`cookie_keys_file` with `.revoked` behind it; none without that",
+			doc:  "where ended sessions are kept, so that a logout holds over a restart and at every replica",
+			set:  text(func(c *config) *string { return &c.revocationsFile }),
 		},
 		{
 			key: "session_ttl", group: g, values: "a duration", def: "8h",

@@ -23,6 +23,7 @@ func (c *config) validate(rep *report) {
 	c.checkAddresses(rep)
 	c.checkWho(rep)
 	keys := c.checkKeys(rep)
+	c.checkRevocations(rep)
 	clients, err := c.clients(c.expectedIssuer())
 	if err != nil {
 		rep.addErrors(err)

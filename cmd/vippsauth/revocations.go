@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/session"
+)
+
+const (
+	noRevocationsFile     = "none"
+	revocationsFileSuffix = ".revoked" // of cookie_keys_file
+	revokeTimeout         = 10 * time.Second
+)
+
+// revocationsPath is the file in which ended sessions are kept; empty when there is none.
+func (c *config) revocationsPath() string {
+	switch {
+	case c.revocationsFile == noRevocationsFile:
+		return ""
+	case c.revocationsFile != "":
+		return c.revocationsFile
+	case c.cookieKeysFile != "":
+		return c.cookieKeysFile + revocationsFileSuffix
+	default:
+		return ""
+	}
+}
+
+// aboutLogout says how far a logout reaches.
+func (c *config) aboutLogout() string {
+	switch path := c.revocationsPath(); {
+	case path != "":
+		return "Logout holds over a restart: ended sessions are kept in " + path + ". Replicas have to share this file; at one without it a copy of a logged-out cookie works until it expires."
+	case c.revocationsFile == noRevocationsFile:
+		return "Logout does not survive a restart, and reaches one replica only: revocations_file is none. A copy of a logged-out cookie works there until it expires."
+	case len(c.cookieKeys) > 0:
+		return "Logout does not survive a restart, and reaches one replica only: cookie_keys are given without a file, so that a copy of a logged-out cookie works there until it expires; set revocations_file."
+	default:
+		return "A restart ends all sessions: the cookie key is made at each start."
+	}
+}
+
+// checkRevocations looks at where ended sessions are kept.
+func (c *config) checkRevocations(rep *report) {
+	path := c.revocationsPath()
+	const key = "revocations_file"
+	if path == "" || rep.has(key) || rep.has("cookie_keys_file") {
+		return
+	}
+	at := rep.source(key)
+	if !rep.isSet(key) {
+		at = rep.source("cookie_keys_file")
+	}
+	if _, err := session.ParseKey(path); err == nil { // not shown: it is a secret in the wrong place
+		rep.add(problem{at, key, "holds a cookie key, not the path of a file", "a key belongs in cookie_keys"})
+		return
+	}
+	if c.cookieKeysFile != "" && filepath.Clean(path) == filepath.Clean(c.cookieKeysFile) {
+		rep.add(problem{at, key, "is the file of cookie_keys_file", "name another: what is written there would spoil the keys"})
+		return
+	}
+	if err := mayKeepIn(path); err != nil {
+		rep.warn(problem{at, key, "cannot be written, so that logouts end with the process: " + reasonOf(err), "let the user that runs vippsauth write to " + path + " and its directory, or name another file in revocations_file (none: not at all)"})
+	}
+}
+
+// mayKeepIn returns why ended sessions can't be kept in a file, as far as can be told without making it.
+func mayKeepIn(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		dir := filepath.Dir(path)
+		if _, err := os.Stat(dir); err != nil {
+			return err
+		}
+		return mayCreateIn(dir)
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("it is a directory")
+	default:
+		return mayCreateIn(filepath.Dir(path))
+	}
+}
+
+func (p *program) revokeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "revoke (--sub SUB | --everyone) [flags]",
+		Short:   "End all sessions of a person, or of everybody",
+		GroupID: groupMore,
+		Long: `End the sessions that began before now: of the person with this sub, as the application
+sees it in X-Vipps-Sub, or of everybody. It writes to the file of ended sessions
+(revocations_file) that serve with the same settings keeps; a running one sees it
+within seconds. No network. Whoever may still log in can do so again: take people out
+of allow first.`,
+		Example: `  vippsauth revoke --sub 6f1c0a3e-… --config vippsauth.yaml
+  vippsauth revoke --everyone --config vippsauth.yaml`,
+		Args: noArgs,
+	}
+	sf := addSettings(cmd, nil)
+	sub := cmd.Flags().String("sub", "", "whose sessions to end")
+	everyone := cmd.Flags().Bool("everyone", false, "end everybody's")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if (*sub == "") == !*everyone {
+			return errors.New("say whose sessions to end, with either --sub or --everyone")
+		}
+		c, rep := p.load(cmd, sf)
+		c.validate(rep)
+		if len(rep.problems) > 0 {
+			rep.print(p.stderr)
+			return errReported
+		}
+		return failed(p.revoke(cmd, c, *sub))
+	}
+	return cmd
+}
+
+// revoke appends to the file of ended sessions, for one person or, without a sub, everybody.
+func (p *program) revoke(cmd *cobra.Command, c *config, sub string) error {
+	path := c.revocationsPath()
+	if path == "" {
+		return errors.New("these settings keep ended sessions in no file: set revocations_file, for serve too")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s, which serve makes when it starts: %s; are these its settings?", path, reasonOf(err))
+	}
+	now := time.Now()
+	lines := forwardauth.RevokeEverybody(now)
+	whose := "everybody"
+	if sub != "" {
+		clients, err := c.clients(c.expectedIssuer())
+		if err != nil {
+			return err
+		}
+		lines, whose = nil, "this sub"
+		for _, client := range clients { // several sites may say the same, which is no harm
+			lines = append(lines, forwardauth.RevokePerson(client.Issuer(), sub, now)...)
+		}
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), revokeTimeout)
+	defer cancel()
+	if err := forwardauth.NewRevocationFile(path).Save(ctx, lines); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "The sessions of %s that began before now are ended: written to %s, which a running serve reads within seconds.\n", whose, path)
+	return nil
+}
