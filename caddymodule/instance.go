@@ -70,7 +70,7 @@ func openInstance(set settings, cfg instanceConfig) (*instance, error) {
 	if in.client, err = in.refs.takeClient(set.vipps); err != nil {
 		return in, err
 	}
-	if in.state, err = in.refs.takeState(set.vipps.Issuer, set.vipps.ClientID); err != nil {
+	if in.state, err = in.refs.takeState(set.vipps.Issuer, set.vipps.ClientID, in.storage(), in.log); err != nil {
 		return in, err
 	}
 	if set.emulator != "" {

@@ -3,8 +3,11 @@ package caddymodule
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/vipps"
@@ -26,14 +29,20 @@ type stateKey struct{ issuer, clientID string }
 
 type (
 	pooledClient struct{ *vipps.Client }
-	pooledState  struct{ *forwardauth.State }
+	pooledState  struct {
+		*forwardauth.State
+		kept *keptRevocations
+	}
 )
 
 // Destruct does nothing: a client has no goroutines, and its idle connections close themselves.
 func (pooledClient) Destruct() error { return nil }
 
-// Destruct does nothing: a state is memory.
-func (pooledState) Destruct() error { return nil }
+// Destruct saves what is left to save.
+func (p pooledState) Destruct() error {
+	p.kept.stop()
+	return nil
+}
 
 func keyOfClient(c vipps.Config) clientKey {
 	// %q keeps neighbours apart. Functions and clients of tests aren't in it: only this package fills c.
@@ -62,16 +71,27 @@ func (refs *references) takeClient(cfg vipps.Config) (*vipps.Client, error) {
 	return p.Client, err
 }
 
-// takeState returns the state that all handlers of one client at one provider share.
-func (refs *references) takeState(issuer, clientID string) (*forwardauth.State, error) {
+// takeState returns the state that all handlers of one client at one provider share. What it revokes is kept in the storage
+// of the last of them.
+func (refs *references) takeState(issuer, clientID string, storage certmagic.Storage, log *zap.Logger) (*forwardauth.State, error) {
 	key := stateKey{issuer, clientID}
-	value, _, err := states.LoadOrNew(key, func() (caddy.Destructor, error) { return pooledState{forwardauth.NewState()}, nil })
+	value, _, err := states.LoadOrNew(key, func() (caddy.Destructor, error) {
+		state := forwardauth.NewState()
+		return pooledState{state, newKeptRevocations(state)}, nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	refs.add(states, key)
 	p, err := pooled[pooledState](value)
-	return p.State, err
+	if err != nil {
+		return nil, err
+	}
+	release := p.kept.use(storage, log)
+	*refs = append(*refs, func() error { release(); return nil })
+	slices.Reverse((*refs)[len(*refs)-2:]) // the storage is given back while there is still somebody to give it to
+	p.kept.start()
+	return p.State, nil
 }
 
 // pooled is a pool's value in its own type.

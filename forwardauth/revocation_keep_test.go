@@ -25,7 +25,12 @@ const notKept = "could not note this down"
 func kept(t *testing.T, store forwardauth.RevocationStore, log *zap.Logger, now func() time.Time) (state *forwardauth.State, stop func()) {
 	t.Helper()
 	state = forwardauth.NewState()
-	k := forwardauth.NewRevocationKeeper(state, store, log, now)
+	k := forwardauth.NewRevocationKeeper(state, store, func() *zap.Logger {
+		if log == nil {
+			return zap.NewNop()
+		}
+		return log
+	}, now)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

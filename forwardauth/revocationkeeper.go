@@ -22,7 +22,7 @@ const (
 
 	// saveTimeout is how long the answer to a logout waits until it is known that the logout is kept. A disk takes a few
 	// milliseconds; a storage whose lock another server holds may take a second.
-	saveTimeout = time.Second
+	saveTimeout = 1500 * time.Millisecond
 )
 
 // ErrNotKept says that a session is ended in this process, and that this could not be saved yet: after a restart and at
@@ -44,11 +44,11 @@ type RevocationStore interface {
 }
 
 // RevocationKeeper keeps what a [State] revokes in a [RevocationStore], and gives the State what others keep there. Requests
-// never wait for the store, but for the answer to a logout, which waits a second at most.
+// never wait for the store, but for the answer to a logout, which waits a second and a half at most.
 type RevocationKeeper struct {
 	state *State
 	store RevocationStore
-	log   *zap.Logger
+	log   func() *zap.Logger
 	now   func() time.Time
 	every time.Duration
 
@@ -78,13 +78,13 @@ type saving struct {
 }
 
 // NewRevocationKeeper makes the keeper of a state, which saves and looks while Run runs. A state has one at most: the last
-// that was made. now is the clock; nil is time.Now.
-func NewRevocationKeeper(state *State, store RevocationStore, log *zap.Logger, now func() time.Time) *RevocationKeeper {
+// that was made. log gives the logger of the moment, and nil logs nothing; now is the clock, and nil is time.Now.
+func NewRevocationKeeper(state *State, store RevocationStore, log func() *zap.Logger, now func() time.Time) *RevocationKeeper {
 	if now == nil {
 		now = time.Now
 	}
 	if log == nil {
-		log = zap.NewNop()
+		log = zap.NewNop
 	}
 	k := &RevocationKeeper{
 		state: state, store: store, log: log, now: now, every: lookEvery,
@@ -225,7 +225,7 @@ func (k *RevocationKeeper) attempt(ctx context.Context, limit time.Duration) {
 		return
 	}
 	if k.wait > 0 {
-		k.log.Info("logouts are saved again", zap.Int("saved", count))
+		k.log().Info("logouts are saved again", zap.Int("saved", count))
 	}
 	k.wait, k.retry = 0, time.Time{}
 }
@@ -253,7 +253,7 @@ func (k *RevocationKeeper) look(ctx context.Context) {
 		if fresh {
 			k.state.revocations.Add(1)
 		}
-		logWidened(k.log, total)
+		logWidened(k.log(), total)
 		if err != nil {
 			return err
 		}
@@ -307,7 +307,7 @@ func (k *RevocationKeeper) complain(what string, err error, more ...zap.Field) {
 	}
 	k.complaint[what] = now
 	place, mend := k.store.Place()
-	k.log.Error(what, append(more, zap.String("kept_in", place), zap.Error(err), zap.String("mend", mend))...)
+	k.log().Error(what, append(more, zap.String("kept_in", place), zap.Error(err), zap.String("mend", mend))...)
 }
 
 func (w *widened) add(other widened) {

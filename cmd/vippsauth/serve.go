@@ -162,7 +162,7 @@ func (s *service) build(c *config, issuer string) error {
 	cfg.Metrics = s.ops.registry
 	cfg.State = forwardauth.NewState()
 	if path := c.revocationsPath(); path != "" {
-		s.revocations = forwardauth.NewRevocationKeeper(cfg.State, forwardauth.NewRevocationFile(path), s.log, nil)
+		s.revocations = forwardauth.NewRevocationKeeper(cfg.State, forwardauth.NewRevocationFile(path), func() *zap.Logger { return s.log }, nil)
 	}
 	s.log.Info(c.aboutLogout())
 	s.engine, err = forwardauth.New(cfg)
