@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -136,4 +137,46 @@ func TestSec_B138_ServeWithAFullDisk(t *testing.T) {
 	if metrics := f.get("http://" + f.ops + "/metrics").text; !strings.Contains(metrics, "vippsauth_revocations_unsaved 1\n") || !strings.Contains(metrics, "vippsauth_revocations_unsaved_total 1\n") {
 		t.Error("the metrics don't count it")
 	}
+}
+
+// The same with Caddy: after a power cut, after a restart, and at another Caddy that shares the storage.
+func TestSec_A132_B038_LogoutOutlivesCaddy(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	storage := t.TempDir()
+	run := func(port string) (p *process, addr string) {
+		admin := freeAddr(t)
+		file := write(t, "Caddyfile", fmt.Sprintf("{\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\tstorage file_system %s\n\tgrace_period 1s\n\tadmin %s\n}\nhttp://localhost:%s {\n\t%s\n\treverse_proxy %s\n}\n",
+			storage, admin, port, moduleBlock(f, "", "public_url "+f.origin), f.app.addr()))
+		p = start(t, caddyProgram(t), command{name: "caddy", args: []string{"run", "--config", file, "--adapter", "caddyfile"}})
+		f.checkLog(p)
+		p.answers("http://localhost:" + port + "/_vipps/authz/")
+		return p, "127.0.0.1:" + port
+	}
+	first, site := run(f.port())
+	_, other := run(fmt.Sprint(freePort(t)))
+	killed, stopped, stays := f.loggedIn(), f.loggedIn(), f.loggedIn()
+	still := stays.cookies(f.origin)
+	check := func(when string, stolen []*http.Cookie) {
+		t.Helper()
+		if got := f.status(site, stolen); got != http.StatusUnauthorized {
+			t.Errorf("%s the copy gets %d", when, got)
+		}
+		eventually(t, "the other Caddy refuses the copy", func() bool { return f.status(other, stolen) == http.StatusUnauthorized })
+		if here, there := f.status(site, still), f.status(other, still); here != http.StatusOK || there != http.StatusOK {
+			t.Errorf("%s somebody else gets %d, and %d at the other", when, here, there)
+		}
+	}
+	if got := f.status(other, killed.cookies(f.origin)); got != http.StatusOK {
+		t.Fatalf("the other Caddy doesn't know the session: %d", got)
+	}
+	byKill := f.loggedOut(killed)
+	first.kill()
+	first, _ = run(f.port())
+	check("after a power cut", byKill)
+	bySignal := f.loggedOut(stopped)
+	first.end()
+	run(f.port())
+	check("after a restart", bySignal)
+	check("after two", byKill)
 }
