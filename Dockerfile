@@ -34,7 +34,7 @@ COPY --from=build-caddy /out/caddy /caddy
 COPY --from=source --chown=65532:65532 /out/data /data
 COPY --from=source --chown=65532:65532 /out/config /config
 ENV XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config HOME=/data
-# /data holds certificates and the cookie keys: lose it and everybody logs in anew.
+# /data holds certificates, the cookie keys and the ended sessions: lose it and everybody logs in anew.
 VOLUME ["/data", "/config"]
 # Container engines let any user listen on 80 and 443; where yours doesn't, set http_port and https_port. There is no
 # HEALTHCHECK, since what can be asked is what the Caddyfile serves.
@@ -45,7 +45,7 @@ CMD ["run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
 # The last stage is the one that a build without --target makes.
 FROM base AS vippsauth
 COPY --from=build-vippsauth /out/vippsauth /vippsauth
-# For cookie_keys_file=/keys/cookie.keys: a volume here keeps sessions across a new container.
+# For cookie_keys_file=/keys/cookie.keys: a volume here keeps sessions, and logouts, across a new container.
 COPY --from=source --chown=65532:65532 /out/keys /keys
 # 4191 is health and metrics: for the orchestrator, never for browsers.
 EXPOSE 4190 4191

@@ -131,6 +131,8 @@ type Handler struct {
 	// made once and kept in Caddy's storage, so that all servers that share the storage share it.
 	CookieKeys []string `json:"cookie_keys,omitempty"`
 	// A file of such keys, one a line, made with a fresh key when it is missing. Default: none.
+	// Sessions that were logged out are kept in Caddy's storage all the same, so that a logout holds over a restart and,
+	// within seconds, at all servers that share the storage. Servers that share only the keys don't share logouts.
 	CookieKeysFile string `json:"cookie_keys_file,omitempty"`
 	// How long a session lives at most. Default: 8h.
 	SessionTTL caddy.Duration `json:"session_ttl,omitempty"`
