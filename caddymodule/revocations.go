@@ -201,6 +201,7 @@ func (s *storedRevocations) Save(ctx context.Context, lines []byte) (err error) 
 	if err := u.storage.Store(ctx, storedRevocationsKey, merged); err != nil {
 		return fmt.Errorf("writing to Caddy's storage: %w", err)
 	}
+	s.known = true
 	return nil
 }
 

@@ -111,6 +111,7 @@ func (f *RevocationFile) Save(ctx context.Context, lines []byte) error {
 	if _, err := file.Write(append([]byte("\n"), lines...)); err != nil {
 		return err
 	}
+	f.known = true
 	return file.Sync()
 }
 

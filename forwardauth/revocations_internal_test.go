@@ -149,6 +149,22 @@ func TestSec_E30_NotBefore(t *testing.T) {
 	}
 }
 
+// A not-before that is forgotten before a session's cookie expires doesn't stand for it.
+func TestSec_A132_ShortNotBefore(t *testing.T) {
+	t.Parallel()
+	rs := newRevocations(10, 10)
+	now := stateEpoch.Unix()
+	ref, r := sessionOf("Åse", 0, 0)
+	rs.add(record{kind: endsPerson, person: ref.person, at: now + 60, until: now + 3600}, now)
+	rs.add(r, now)
+	for _, at := range []int64{now, now + 3599, now + 3600, r.until - 1} {
+		_, other := sessionOf("Per", int(at), 0)
+		if rs.add(other, at); !rs.ended(ref, at) { // which also tidies
+			t.Errorf("open again after %ds", at-now)
+		}
+	}
+}
+
 // What is written is read again, and a line that is not wholly ours is none.
 func TestRecordLines(t *testing.T) {
 	t.Parallel()
