@@ -71,7 +71,7 @@ func holdNothing() []string {
 	return []string{
 		"vipps.Answer", "vipps.ClientAuth", "vipps.ConfigError", "vipps.Environment", "vipps.Error", "vipps.Probe", "vipps.Stage",
 		"session.Binding", "session.Box", "session.Found", "session.Jar", "session.Key", "session.Keys", "session.Reader",
-		"forwardauth.Registration", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
+		"forwardauth.Registration", "forwardauth.RevocationFile", "forwardauth.RevocationKeeper", "forwardauth.RevocationStore", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
 		"fcgi.Server", "extauthz.Server",
 	}
 }

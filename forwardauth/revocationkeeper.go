@@ -320,10 +320,10 @@ func logWidened(log *zap.Logger, w widened) {
 	switch {
 	case w.everybody:
 		log.Error("too many people have logged out to remember each: all sessions of everybody that began before a certain moment are ended",
-			zap.Int("persons", w.folded), zap.Int("limit", maxRevokedPersons))
+			zap.Int("ended_persons", w.folded), zap.Int("limit", maxRevokedPersons))
 	case w.sessions > 0:
 		log.Warn("too many sessions were logged out to remember each: for the people with the most of them, all sessions that began before a certain moment are ended",
-			zap.Int("sessions", w.sessions), zap.Int("persons", w.persons), zap.Int("limit", maxRevoked))
+			zap.Int("ended_sessions", w.sessions), zap.Int("ended_persons", w.persons), zap.Int("limit", maxRevoked))
 	}
 }
 

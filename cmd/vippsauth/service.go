@@ -26,8 +26,8 @@ const (
 	drainTimeout      = 10 * time.Second
 	stallTime         = 10 * time.Second // a client may take none of our answer
 	appStallTime      = 60 * time.Second // … or of an application's, where the phone is in a tunnel
-	revocationsWait   = 2 * time.Second // for what sessions were ended before the start; a disk that hangs doesn't hold it up longer
-	revocationsStop   = 5 * time.Second // for saving the last of them
+	revocationsWait   = 2 * time.Second  // for what sessions were ended before the start; a disk that hangs doesn't hold it up longer
+	revocationsStop   = 5 * time.Second  // for saving the last of them
 	maxHeaderBytes    = 64 << 10
 )
 
