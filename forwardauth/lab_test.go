@@ -91,18 +91,23 @@ func newLab(t testing.TB, change func(*forwardauth.Config)) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.serve(forwardauth.Config{Client: client, PublicURLs: []string{origin}, Scopes: scopes, Emulator: true}, change)
+	return l
+}
+
+// serve puts an engine in front of the app and starts the site.
+func (l *lab) serve(cfg forwardauth.Config, change func(*forwardauth.Config)) {
+	l.t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	l.log = logs
-	cfg := forwardauth.Config{
-		Client: client, Keys: session.Keys{labKey()}, PublicURLs: []string{origin}, Scopes: scopes, Now: l.clock.now,
-		Logger: zap.New(core), TrustedProxies: []string{"loopback"}, Emulator: true,
-	}
+	cfg.Keys, cfg.Now, cfg.Logger, cfg.TrustedProxies = session.Keys{labKey()}, l.clock.now, zap.New(core), []string{"loopback"}
 	if change != nil {
 		change(&cfg)
 	}
 	l.config = cfg
+	var err error
 	if l.engine, err = forwardauth.New(cfg); err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	protected := l.engine.Protect(http.HandlerFunc(l.app))
 	authz := l.engine.ForwardAuth()
@@ -125,8 +130,7 @@ func newLab(t testing.TB, change func(*forwardauth.Config)) *lab {
 		one.ServeHTTP(w, r)
 	})
 	l.site.Start()
-	t.Cleanup(l.site.Close)
-	return l
+	l.t.Cleanup(l.site.Close)
 }
 
 // app is the protected app: it greets whoever the headers say.
