@@ -1,0 +1,55 @@
+package vipps_test
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// quickest returns the least time that f took in a few runs: what the machine does besides can only add to it.
+func quickest(f func()) time.Duration {
+	least := time.Hour
+	for range 5 {
+		start := time.Now()
+		f()
+		least = min(least, time.Since(start))
+	}
+	return least
+}
+
+// A token that is only made to cost something costs a fraction of what reading it does: the measure is not a number of
+// milliseconds, which says little on a busy machine, but what hashing the same bytes takes, and decoding plain JSON of
+// that length (at most the longest token's).
+func TestSec_A186_A187_TokensCostNoMoreThanReadingThem(t *testing.T) {
+	c := newClient(t, vipps.Config{Issuer: "https://op.example/", ClientID: "c", ClientSecret: "secret"})
+	header := b64(`{"alg":"RS256"}`)
+	for name, raw := range map[string]string{
+		"a million dots": strings.Repeat(".", 1_000_000),
+		"10 MB payload":  header + "." + strings.Repeat("a", 10<<20) + ".a",
+		"10 MB header":   strings.Repeat("a", 10<<20) + ".e30.a",
+		"dots":           strings.Repeat(".", 200_000),
+		"many names":     b64(`{"alg":"RS256"`+strings.Repeat(`,"a":1`, 20_000)+`}`) + ".e30.a",
+		"depth":          b64(strings.Repeat(`{"a":`, 30_000)) + ".e30.a",
+		"p2c":            b64(`{"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2s":"c2FsdA","p2c":2147483647}`) + ".a2V5.aXY.dGV4dA.dGFn",
+		"p2c in a JWS":   b64(`{"alg":"PBES2-HS512+A256KW","p2s":"c2FsdA","p2c":2147483647}`) + ".e30.a",
+		"long alg":       b64(`{"alg":"`+strings.Repeat("n", 100_000)+`"}`) + ".e30.a",
+	} {
+		reading := quickest(func() {
+			sha256.Sum256([]byte(raw))
+			var v any
+			_ = json.Unmarshal([]byte(`{"a":[`+strings.Repeat(`1,`, min(len(raw), 256<<10)/2)+`1]}`), &v)
+		})
+		checking := quickest(func() {
+			if c.CheckHeader(raw) == nil {
+				t.Fatalf("%s: accepted", name)
+			}
+		})
+		if checking > reading/4+200*time.Microsecond {
+			t.Errorf("%s: refused in %v, reading it takes %v", name, checking, reading)
+		}
+	}
+}
