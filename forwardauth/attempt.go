@@ -178,6 +178,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 		e.fail(w, r, s, failure{code: codeOf(err, ""), returnTo: st.returnTo, err: err})
 		return
 	}
+	e.warnStale()
 	now = e.now() // what the provider's metadata took is not the person's time
 	pending.Started = now
 	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: e.confirms(h.Logout != notLoggedOut), Round: st.round, Mode: st.mode}

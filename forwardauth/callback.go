@@ -88,6 +88,7 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 		e.attemptFailed(w, r, s, a, query.Get("error"), err, now)
 		return
 	}
+	e.warnStale()
 	e.metrics.finished(a.Pending.Silent, outcomeSuccess)
 	e.log.Info("login completed", zap.String("site", s.host), zap.String("flow", flow(a.Pending.Silent)))
 	e.attemptSucceeded(w, r, s, a, login)

@@ -66,7 +66,9 @@ func TestSec_OIDF_BasicPlan(t *testing.T) {
 func TestSec_A022_oidcc_client_test_scope_userinfo_claims(t *testing.T) {
 	t.Parallel()
 	r := newRP(t, newProvider(t), func(c *vipps.Config) { c.Scopes = []string{"openid", "name", "email", "phoneNumber", "address"} })
-	r.op.userinfo = func(u obj) { u["address"] = obj{"street_address": "Storgata 1", "postal_code": "0155", "country": "NO"} }
+	r.op.userinfo = func(u obj) {
+		u["address"] = obj{"street_address": "Storgata 1", "postal_code": "0155", "country": "NO"}
+	}
 	r.accepted()
 	if got, want := r.op.lastTo(epAuthorize).URL.Query().Get("scope"), "openid name email phoneNumber address"; got != want {
 		t.Errorf("asked for %q, want %q", got, want)
@@ -146,7 +148,8 @@ func TestSec_OIDF_ComprehensivePlan(t *testing.T) {
 			p.jwks = func() any {
 				return obj{"keys": []any{
 					obj{"kty": "AKP", "kid": "public:pq", "alg": "ML-DSA-9999", "pub": "AQAB", "use": "sig"},
-					obj{"kty": "MADE-UP", "kid": "public:odd", "use": "sig"}, p.keys[0].jwk(),
+					obj{"kty": "MADE-UP", "kid": "public:odd", "use": "sig"},
+					p.keys[0].jwk(),
 				}}
 			}
 		}},

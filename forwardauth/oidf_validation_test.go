@@ -300,4 +300,3 @@ func mustURL(t testing.TB, s string) *url.URL {
 	}
 	return u
 }
-

@@ -282,3 +282,18 @@ func (e *Engine) logFailure(reference string, s *site, code string, err error) {
 		e.log.Error("login failed", fields...)
 	}
 }
+
+// warnStale tells the operator that logins go on with metadata or keys that the provider would not renew: an issuer that
+// changed, or an answer that is none. It fails nobody's login.
+func (e *Engine) warnStale() {
+	err := e.client.Ready()
+	if err == nil || !e.limits.allowOnce("stale", e.client.Issuer(), e.now()) {
+		return
+	}
+	fields := []zap.Field{zap.Error(err)}
+	var ve *vipps.Error
+	if errors.As(err, &ve) {
+		fields = append(fields, zap.String("stage", string(ve.Stage)), zap.Strings("likely_causes", ve.Causes()))
+	}
+	e.log.Warn("the provider's metadata or keys can't be renewed: older ones are in use", fields...)
+}
