@@ -39,6 +39,7 @@ type lab struct {
 	clock  *clock
 
 	config forwardauth.Config
+	outlet http.RoundTripper // of the browsers; nil is http.DefaultTransport
 
 	mu      sync.Mutex
 	seen    []*http.Request // by the app
@@ -217,7 +218,11 @@ func (b *browser) send(method, target string, header http.Header, body string) a
 	if lines := r.Header["Cookie"]; len(lines) > 1 {
 		r.Header.Set("Cookie", strings.Join(lines, "; "))
 	}
-	w, err := http.DefaultTransport.RoundTrip(r)
+	outlet := b.lab.outlet
+	if outlet == nil {
+		outlet = http.DefaultTransport
+	}
+	w, err := outlet.RoundTrip(r)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -178,7 +178,11 @@ func isTLS(err error) bool {
 		ce x509.CertificateInvalidError
 		re tls.RecordHeaderError
 		al tls.AlertError
+		oe *net.OpError
 	)
+	if errors.As(err, &oe) && (oe.Op == "remote error" || oe.Op == "local error") { // how crypto/tls wraps an alert
+		return true
+	}
 	return errors.As(err, &ve) || errors.As(err, &ua) || errors.As(err, &he) ||
 		errors.As(err, &ce) || errors.As(err, &re) || errors.As(err, &al)
 }
