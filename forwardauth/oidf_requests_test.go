@@ -1,7 +1,7 @@
 package forwardauth_test
 
 import (
-	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,11 +18,11 @@ import (
 // and takes no method but the one that is registered.
 func TestSec_A004_A023_oidcc_client_test_client_secret_basic(t *testing.T) {
 	t.Parallel()
-	for _, secret := range []string{
+	for i, secret := range []string{
 		"plain-secret", "with:colon", "100%", "%41%2B", "a+b", "two words", "a/b=c==", `q"uote\back`, "&=?#", "~-._*", ":", "%",
 	} {
 		for _, auth := range []string{"basic", "post"} {
-			t.Run(auth+" "+base64.RawURLEncoding.EncodeToString([]byte(secret)), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %d", auth, i), func(t *testing.T) {
 				t.Parallel()
 				p := newProvider(t)
 				p.auth = auth

@@ -190,7 +190,7 @@ func TestSec_D10_Clocks(t *testing.T) {
 	}
 }
 
-func TestTransportErrors(t *testing.T) {
+func TestSec_TransportErrors(t *testing.T) {
 	t.Parallel()
 	t.Run("closed port", func(t *testing.T) {
 		t.Parallel()
