@@ -116,6 +116,7 @@ func TestSec_ForgedTokens(t *testing.T) {
 			return b64(`{"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2s":"c2FsdHNhbHQ","p2c":2147483647}`) + ".a2V5.aXY.dGV4dA.dGFn"
 		}), malformed, noKeys},
 		{"A186_PBES2-in-three-parts", signedBy(rsaSigned(`{"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2s":"c2FsdHNhbHQ","p2c":2147483647}`, key)), algorithm, noKeys},
+		{"A186_enc-in-three-parts", with(`{"alg":"RS256","kid":"public:one","enc":"A256GCM"}`), malformed, noKeys},
 		{"A186_zip", with(`{"alg":"RS256","kid":"public:one","zip":"DEF"}`), malformed, noKeys},
 		{"A186_no-encrypted-key", signedBy(func([]byte) string { return b64(`{"alg":"dir","enc":"A256GCM"}`) + "....." }), malformed, noKeys},
 		{"A187_dots", signedBy(func([]byte) string { return strings.Repeat(".", 900_000) }), malformed, noKeys},

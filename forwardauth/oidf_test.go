@@ -86,6 +86,14 @@ func TestSec_OIDF_ConfigPlan(t *testing.T) {
 	for _, m := range []module{
 		{name: "A030_oidcc-client-test-discovery-openid-config"},
 		{name: "A031_oidcc-client-test-discovery-jwks-uri-keys"}, // every run has its own jwks_uri
+		{name: "A007_all-endpoints-come-from-discovery", setup: func(p *provider) {
+			for path, endpoint := range p.paths {
+				if endpoint != epDiscovery {
+					delete(p.paths, path)
+					p.paths["/elsewhere/"+endpoint] = endpoint
+				}
+			}
+		}},
 		{"A032_oidcc-client-test-discovery-issuer-mismatch", func(p *provider) {
 			p.metadata = func(m obj) { m["issuer"] = m["issuer"].(string) + "INVALID" }
 		}, vipps.CodeIssuerMismatch, calls{discovery: 1}},

@@ -234,6 +234,24 @@ func TestSec_RFC9700(t *testing.T) {
 	code := mustURL(t, callback).Query().Get("code")
 	done := b.send("GET", callback, navigation(), "")
 
+	t.Run("A090_nothing-of-ours-redirects-elsewhere", func(t *testing.T) {
+		for _, to := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "https:evil.example", "/\t/evil.example", "javascript:alert(1)", "@evil.example", ".evil.example"} {
+			q := url.Values{}
+			for _, name := range []string{"rd", "redirect", "redirect_uri", "next", "url", "target_link_uri", "post_logout_redirect_uri", "return_to", "t"} {
+				q.Set(name, to)
+			}
+			for _, path := range []string{"/_vipps/login", "/_vipps/logout", "/_vipps/result", "/_vipps/callback", "/_vipps/me"} {
+				for _, a := range []answer{b.send("GET", path+"?"+q.Encode(), navigation(), ""), r.browser().send("GET", path+"?"+q.Encode(), navigation(), ""), r.browser().post(path, q)} {
+					where := a.Header.Get("Location")
+					own := where == "" || strings.HasPrefix(where, r.site.URL+"/") || strings.HasPrefix(where, r.op.url(epAuthorize)+"?") ||
+						strings.HasPrefix(where, "/") && !strings.HasPrefix(where, "//") && !strings.HasPrefix(where, `/\`)
+					if !own || strings.Contains(a.text, "evil.example") {
+						t.Errorf("%s %s with %q leads to %q", a.Request.Method, path, to, where)
+					}
+				}
+			}
+		}
+	})
 	t.Run("A095_the-callback-redirects-at-once", func(t *testing.T) {
 		if done.StatusCode != http.StatusSeeOther && done.StatusCode != http.StatusFound {
 			t.Errorf("got %d %s", done.StatusCode, done.text)
