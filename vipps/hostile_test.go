@@ -53,3 +53,30 @@ func TestSec_A186_A187_TokensCostNoMoreThanReadingThem(t *testing.T) {
 		}
 	}
 }
+
+// Where go-oidc and we read the same payload differently, the token is refused: it takes "ISS" for iss, and we don't.
+func TestSec_A078_B134_NamesThatOnlyOneOfTwoReads(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"ISS", "Iss", "AUD"} {
+		p := newProvider(t)
+		p.payload = func(c claims) []byte {
+			data, _ := json.Marshal(c)
+			return append(data[:len(data)-1], []byte(`,"`+name+`":"https://evil.example/"}`)...) // last, so that it wins
+		}
+		_, err := p.login(p.client())
+		refused(t, err, vipps.CodeMalformedToken)
+	}
+}
+
+// A signed token that says it is encrypted, or whose header has a member of a kind that it can't have.
+func TestSec_A184_A186_HeaderMembers(t *testing.T) {
+	t.Parallel()
+	for _, member := range []string{`"enc":"A256GCM"`, `"enc":null`, `"zip":null`, `"b64":true`, `"crit":null`, `"typ":1`, `"typ":["JWT"]`, `"kid":null`} {
+		p := newProvider(t)
+		p.sign = func(payload []byte) string {
+			return signRS256(t, rsaKeys[0](), `{"alg":"RS256",`+member+`}`, payload)
+		}
+		_, err := p.login(p.client())
+		refused(t, err, vipps.CodeMalformedToken)
+	}
+}
