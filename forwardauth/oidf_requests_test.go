@@ -15,8 +15,8 @@ import (
 // stand the cases that one run does not have.
 
 // Credentials with every character that a wrong encoding changes. The provider decodes them as RFC 6749 §2.3.1 says,
-// and takes no method but the one that is registered.
-func TestSec_A004_A023_oidcc_client_test_client_secret_basic(t *testing.T) {
+// and takes no method but the one that is registered. The module of the suite is one of these.
+func clientSecretBasic(t *testing.T) {
 	t.Parallel()
 	for i, secret := range []string{
 		"plain-secret", "with:colon", "100%", "%41%2B", "a+b", "two words", "a/b=c==", `q"uote\back`, "&=?#", "~-._*", ":", "%",

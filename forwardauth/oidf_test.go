@@ -56,14 +56,15 @@ func TestSec_OIDF_BasicPlan(t *testing.T) {
 			p.userinfo = func(u obj) { u["sub"] = opSub + "invalid" }
 		}, vipps.CodeSubjectMismatch, calls{1, 1, 1, 1, 1}},
 		{"A021_oidcc-client-test-nonce-invalid", longer("nonce", "1"), vipps.CodeNonce, calls{}},
-		// A022 and A023 are tests of their own.
 	} {
 		t.Run(m.name, m.run)
 	}
+	t.Run("A022_oidcc-client-test-scope-userinfo-claims", scopeUserinfoClaims)
+	t.Run("A004_A023_oidcc-client-test-client-secret-basic", clientSecretBasic)
 }
 
 // The claims come from userinfo, for the scopes that were asked for, and none of them from elsewhere.
-func TestSec_A022_oidcc_client_test_scope_userinfo_claims(t *testing.T) {
+func scopeUserinfoClaims(t *testing.T) {
 	t.Parallel()
 	r := newRP(t, newProvider(t), func(c *vipps.Config) { c.Scopes = []string{"openid", "name", "email", "phoneNumber", "address"} })
 	r.op.userinfo = func(u obj) {
@@ -101,10 +102,12 @@ func TestSec_OIDF_ConfigPlan(t *testing.T) {
 	} {
 		t.Run(m.name, m.run)
 	}
+	t.Run("A034_oidcc-client-test-signing-key-rotation-just-before-signing", rotationJustBeforeSigning)
+	t.Run("A035_oidcc-client-test-signing-key-rotation", rotation)
 }
 
 // The provider makes new keys between the moment its keys were read and the moment it signs: one fetch more, and in.
-func TestSec_A034_oidcc_client_test_signing_key_rotation_just_before_signing(t *testing.T) {
+func rotationJustBeforeSigning(t *testing.T) {
 	t.Parallel()
 	r := newRP(t, newProvider(t), nil)
 	if err := r.client.Discover(t.Context()); err != nil {
@@ -116,7 +119,7 @@ func TestSec_A034_oidcc_client_test_signing_key_rotation_just_before_signing(t *
 }
 
 // The keys change between two logins: the second succeeds with one more fetch, the third with none.
-func TestSec_A035_oidcc_client_test_signing_key_rotation(t *testing.T) {
+func rotation(t *testing.T) {
 	t.Parallel()
 	r := newRP(t, newProvider(t), nil)
 	r.accepted()
