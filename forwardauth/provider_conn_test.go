@@ -30,7 +30,7 @@ func once(p *provider, endpoint string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// hangUp closes the connection after so much of an answer; with a reset when it has begun one.
+// hangUp closes the connection after so much of an answer.
 func hangUp(said string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		hijacker, ok := w.(http.Hijacker)
@@ -41,11 +41,7 @@ func hangUp(said string) http.HandlerFunc {
 		if err != nil {
 			panic(err)
 		}
-		if tcp, ok := conn.(*net.TCPConn); ok && said != "" {
-			_, _ = conn.Write([]byte(said))
-			time.Sleep(20 * time.Millisecond) // so that it is read before the reset
-			_ = tcp.SetLinger(0)
-		}
+		_, _ = conn.Write([]byte(said))
 		_ = conn.Close()
 	}
 }

@@ -249,7 +249,7 @@ func TestSec_D07_Names(t *testing.T) {
 		}
 		return conn, err
 	}}
-	dial := (&net.Dialer{Resolver: resolver, Timeout: 300 * time.Millisecond}).DialContext
+	dial := (&net.Dialer{Resolver: resolver, Timeout: 2 * time.Second}).DialContext
 	r := newRP(t, p, trusting(t, &tls.Config{RootCAs: a.pool}, dial))
 	p.now = r.clock.now
 	visit := func(status int, code string) {
@@ -260,7 +260,7 @@ func TestSec_D07_Names(t *testing.T) {
 		if got.StatusCode != status || code != "" && (len(r.faults()) != 1 || !strings.Contains(r.faults()[0]["error"].(string), code)) {
 			t.Errorf("got %d, want %d; log %v", got.StatusCode, status, r.faults())
 		}
-		if took := time.Since(started); took > 5*time.Second {
+		if took := time.Since(started); took > 20*time.Second {
 			t.Errorf("it took %v", took)
 		}
 		r.clock.advance(time.Minute)
