@@ -62,3 +62,6 @@ func Backoff(failures int) time.Duration { return backoff(failures) }
 
 // CleanText makes a provider's words fit for a log.
 func CleanText(s string, secrets ...string) string { return cleanText(s, secrets...) }
+
+// Equal compares two secrets.
+func Equal(a, b string) bool { return equal(a, b) }

@@ -80,3 +80,16 @@ func TestSec_A184_A186_HeaderMembers(t *testing.T) {
 		refused(t, err, vipps.CodeMalformedToken)
 	}
 }
+
+// A secret that is missing at both ends would be known to everybody.
+func TestSec_A074_EmptySecretsEqualNothing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{{"", "", false}, {"", "n", false}, {"n", "", false}, {"n", "N", false}, {"n", "nn", false}, {"n", "n", true}} {
+		if got := vipps.Equal(tt.a, tt.b); got != tt.want {
+			t.Errorf("%q and %q: %v", tt.a, tt.b, got)
+		}
+	}
+}
