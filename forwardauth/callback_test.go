@@ -67,7 +67,7 @@ func TestSec_B012_AttemptsArePruned(t *testing.T) {
 
 // A person who comes back in another browser has no cookie there. The login starts again, once, and ends on the
 // page asked for: nothing is accepted by the state alone.
-func TestSec_A127_AnotherBrowser(t *testing.T) {
+func TestSec_A127_A091_C042_AnotherBrowser(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	l.silent(emulator.NoDialogHit)
@@ -85,7 +85,7 @@ func TestSec_A127_AnotherBrowser(t *testing.T) {
 
 // Whatever is wrong with a callback, no session comes of it, no code leaves the process, and a session that is
 // there stays. The page that follows offers to start again.
-func TestSec_C040_BadCallbacks(t *testing.T) {
+func TestSec_C040_B110_BadCallbacks(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	for name, change := range map[string]func(q url.Values, b *browser) string{
@@ -111,46 +111,48 @@ func TestSec_C040_BadCallbacks(t *testing.T) {
 			return "error=%3Csvg/onload=alert(1)%3E&state=x&error_description=%22%3E%3Cimg%20src=x%3E"
 		},
 	} {
-		for _, loggedIn := range []bool{false, true} {
-			b := l.browser()
-			if loggedIn {
-				b = l.loggedIn(phoneAase)
-			}
-			l.silent(emulator.NoDialogHit)
-			probe := l.browser()
-			callback, err := url.Parse(probe.begin("/wanted"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for cookie, value := range probe.cookies[callback.Host] {
-				b.setCookie(cookie, value)
-			}
-			session, tokens := b.cookie("vippsauth"), l.vipps.Control().Calls()[emulator.EndpointToken]
-			a := b.visit("/_vipps/callback?" + change(callback.Query(), b))
-			if a.StatusCode >= 500 {
-				t.Errorf("%s: status %d", name, a.StatusCode)
-			}
-			if b.cookie("vippsauth") != session {
-				t.Errorf("%s: the session changed", name)
-			}
-			if got := l.vipps.Control().Calls()[emulator.EndpointToken]; got != tokens {
-				t.Errorf("%s: %d calls of the token endpoint", name, got-tokens)
-			}
-			if strings.Contains(a.text, "app:") && !loggedIn {
-				t.Errorf("%s: reached the app", name)
-			}
-			if !loggedIn && !strings.Contains(a.text, `action="/_vipps/login"`) {
-				t.Errorf("%s: the page offers no way on:\n%s", name, a.text)
-			}
-			if strings.Contains(a.text, "<svg") || strings.Contains(a.text, "<img") || strings.Contains(a.text, "alert(1)") {
-				t.Errorf("%s: the query is on the page", name)
-			}
-			for _, step := range b.trail[1:] {
-				if strings.Contains(step, "code=") || strings.Contains(step, "state=") {
-					t.Errorf("%s: code or state go on to %s", name, step)
+		t.Run(name, func(t *testing.T) {
+			for _, loggedIn := range []bool{false, true} {
+				b := l.browser()
+				if loggedIn {
+					b = l.loggedIn(phoneAase)
+				}
+				l.silent(emulator.NoDialogHit)
+				probe := l.browser()
+				callback, err := url.Parse(probe.begin("/wanted"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for cookie, value := range probe.cookies[callback.Host] {
+					b.setCookie(cookie, value)
+				}
+				session, tokens := b.cookie("vippsauth"), l.vipps.Control().Calls()[emulator.EndpointToken]
+				a := b.visit("/_vipps/callback?" + change(callback.Query(), b))
+				if a.StatusCode >= 500 {
+					t.Errorf("%s: status %d", name, a.StatusCode)
+				}
+				if b.cookie("vippsauth") != session {
+					t.Errorf("%s: the session changed", name)
+				}
+				if got := l.vipps.Control().Calls()[emulator.EndpointToken]; got != tokens {
+					t.Errorf("%s: %d calls of the token endpoint", name, got-tokens)
+				}
+				if strings.Contains(a.text, "app:") && !loggedIn {
+					t.Errorf("%s: reached the app", name)
+				}
+				if !loggedIn && !strings.Contains(a.text, `action="/_vipps/login"`) {
+					t.Errorf("%s: the page offers no way on:\n%s", name, a.text)
+				}
+				if strings.Contains(a.text, "<svg") || strings.Contains(a.text, "<img") || strings.Contains(a.text, "alert(1)") {
+					t.Errorf("%s: the query is on the page", name)
+				}
+				for _, step := range b.trail[1:] {
+					if strings.Contains(step, "code=") || strings.Contains(step, "state=") {
+						t.Errorf("%s: code or state go on to %s", name, step)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -62,7 +62,7 @@ func TestSilentHit(t *testing.T) {
 }
 
 // Any error of a silent attempt is a miss; a full login follows, once, and nobody bounces twice.
-func TestSilentMiss(t *testing.T) {
+func TestSec_A124_SilentMiss(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"interaction_required", "login_required", "consent_required", "server_error", "access_denied", "invalid_request", "never_seen_before"} {
 		t.Run(code, func(t *testing.T) {

@@ -87,7 +87,7 @@ func TestLongReturnURLs(t *testing.T) {
 
 // Attack: a page with five images or links to our login, each with as long a return URL as we take, stuffs the browser
 // with attempts until a proxy refuses its Cookie header, 8 KiB in most, and the site is gone for this person.
-func TestSec_B012_LinksLeaveRoomForCookies(t *testing.T) {
+func TestSec_B012_C033_LinksLeaveRoomForCookies(t *testing.T) {
 	t.Parallel()
 	for _, length := range []int{10, 600, 1500, 2048} {
 		l := newLab(t, nil)

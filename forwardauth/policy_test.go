@@ -83,7 +83,7 @@ func TestPolicyAllows(t *testing.T) {
 	}
 }
 
-func TestParseAllowRefuses(t *testing.T) {
+func TestSec_B008_ParseAllowRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, content string) string {

@@ -161,7 +161,7 @@ func TestShorterSessionTTLHoldsForOldSessions(t *testing.T) {
 
 // Attack: a login attempt's cookie that was kept for a day is no attempt any more, whatever the browser thinks of Max-Age.
 // The provider isn't even asked. One that we are to have begun in a future is none either.
-func TestAttemptExpires(t *testing.T) {
+func TestSec_A121_B014_C042_AttemptExpires(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{31 * time.Minute, -2 * time.Minute} {
 		l := newLab(t, nil)
@@ -201,7 +201,7 @@ func TestResultTokenExpires(t *testing.T) {
 
 // A session that says it was issued in the future comes from a clock that was wrong, and would outlive a logout that is
 // remembered until its end. It is refused.
-func TestSessionFromTheFutureIsRefused(t *testing.T) {
+func TestSec_C030_B130_SessionFromTheFutureIsRefused(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	value := l.loggedIn(phoneAase).cookie("vippsauth")
@@ -218,7 +218,7 @@ func TestSessionFromTheFutureIsRefused(t *testing.T) {
 }
 
 // A key that is taken out of cookie_keys ends what it sealed.
-func TestRemovedKeyEndsItsSessions(t *testing.T) {
+func TestSec_C030_D18_RemovedKeyEndsItsSessions(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	value := l.loggedIn(phoneAase).cookie("vippsauth")
@@ -249,7 +249,7 @@ func TestSomeoneElseEndsTheSessionAtOnce(t *testing.T) {
 
 // Two sites on one host name share the browser's cookies, which know no ports: each reads its own only, and a cookie of
 // one carried to the other is nobody's.
-func TestSitesOnOneHostName(t *testing.T) {
+func TestSec_C030_B077_SitesOnOneHostName(t *testing.T) {
 	t.Parallel()
 	var second string
 	l := newLab(t, func(c *forwardauth.Config) {

@@ -125,7 +125,7 @@ func TestSec_C031_LogoutIsRememberedBesidePlantedHint(t *testing.T) {
 }
 
 // A session of another instance that asks for less doesn't open, although domain, client and keys are the same.
-func TestSharedSessionIsBoundToWhatItIsWorth(t *testing.T) {
+func TestSec_B077_SharedSessionIsBoundToWhatItIsWorth(t *testing.T) {
 	t.Parallel()
 	var firstConfig Config
 	e := shared(t, func(first, _ *Config) { firstConfig = *first })
@@ -159,7 +159,7 @@ func TestSharedSessionIsBoundToWhatItIsWorth(t *testing.T) {
 
 // Attack: what one site has sealed is brought to another one, or to another purpose. Sites that share their sessions share
 // these and the hints, and nothing that belongs to a login: that is bound to the place where it was begun.
-func TestSec_C031_WhatIsSharedAndWhatIsNot(t *testing.T) {
+func TestSec_B074_B077_C030_WhatIsSharedAndWhatIsNot(t *testing.T) {
 	t.Parallel()
 	e := shared(t, func(_, _ *Config) {})
 	a, b := e.siteOf("a.club.example"), e.siteOf("b.club.example")

@@ -120,9 +120,9 @@ func TestNewBox_Refuses(t *testing.T) {
 	}
 }
 
-// TestBox_OpensEarlierRelease holds texts that an earlier release sealed. They
+// TestSec_D17_BoxOpensEarlierRelease holds texts that an earlier release sealed. They
 // must open for ever: else an update ends all sessions.
-func TestBox_OpensEarlierRelease(t *testing.T) {
+func TestSec_D17_BoxOpensEarlierRelease(t *testing.T) {
 	t.Parallel()
 	box := newBox(t, "golden")
 	for _, text := range []string{
@@ -135,7 +135,7 @@ func TestBox_OpensEarlierRelease(t *testing.T) {
 	}
 }
 
-func TestBox_Rotation(t *testing.T) {
+func TestSec_D18_BoxRotation(t *testing.T) {
 	t.Parallel()
 	oldBox, both, newBox, swapped := newBox(t, "old"), newBox(t, "new", "old"), newBox(t, "new"), newBox(t, "old", "new")
 	fromOld, fromBoth := seal(t, oldBox, "old"), seal(t, both, "both")
@@ -158,10 +158,10 @@ func TestBox_Rotation(t *testing.T) {
 	}
 }
 
-// TestSec_B082_BindingFieldsDoNotShift: Envoy (CVE-2023-35941) authenticated
+// TestSec_B081_B082_BindingFieldsDoNotShift: Envoy (CVE-2023-35941) authenticated
 // fields put end to end without a mark between them, so that moving characters
 // from one to the next gave another meaning under the same seal.
-func TestSec_B082_BindingFieldsDoNotShift(t *testing.T) {
+func TestSec_B081_B082_BindingFieldsDoNotShift(t *testing.T) {
 	t.Parallel()
 	keys := testKeys(t, "a")
 	bindings := []session.Binding{
@@ -325,7 +325,7 @@ func TestBox_Concurrent(t *testing.T) {
 	wg.Wait()
 }
 
-func TestBox_OpenAllocations(t *testing.T) {
+func TestSec_C034_BoxOpenAllocations(t *testing.T) {
 	box := newBox(t, "a")
 	text := seal(t, box, string(noise(1500, "allocations")))
 	got := testing.AllocsPerRun(200, func() {

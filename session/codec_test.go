@@ -68,7 +68,7 @@ func TestCodec_RoundTrip(t *testing.T) {
 	}
 }
 
-func TestReader_Malformed(t *testing.T) {
+func TestSec_C034_ReaderMalformed(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
@@ -106,7 +106,7 @@ func TestReader_Malformed(t *testing.T) {
 	}
 }
 
-func TestReader_Allocations(t *testing.T) {
+func TestSec_C034_ReaderAllocations(t *testing.T) {
 	var b []byte
 	for range 20 {
 		b = session.AppendText(b, "a claim of some length, like an address")

@@ -110,7 +110,7 @@ func TestJar_SetAttributes(t *testing.T) {
 	}
 }
 
-func TestJar_SetRefuses(t *testing.T) {
+func TestSec_C032_C033_WriterRefuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
@@ -150,9 +150,9 @@ func TestJar_SetRefuses(t *testing.T) {
 	}
 }
 
-// TestSec_B112_ChunkSizes: mod_auth_openidc wrote an empty chunk when the
+// TestSec_B112_C033_ChunkSizes: mod_auth_openidc wrote an empty chunk when the
 // length was an exact multiple, and more chunks than its reader took.
-func TestSec_B112_ChunkSizes(t *testing.T) {
+func TestSec_B112_C033_ChunkSizes(t *testing.T) {
 	t.Parallel()
 	for _, j := range []*session.Jar{secureJar(), {Name: "vippsauth"}, {Name: "x", Secure: true, MaxChunks: 3}} {
 		most := j.MaxChunks
@@ -196,9 +196,9 @@ func TestSec_B112_ChunkSizes(t *testing.T) {
 	}
 }
 
-// TestSec_B107_ChunkCounts: mod_auth_openidc (CVE-2024-24814) looped as often as
+// TestSec_B107_C030_C032_ChunkCounts: mod_auth_openidc (CVE-2024-24814) looped as often as
 // a cookie told it to.
-func TestSec_B107_ChunkCounts(t *testing.T) {
+func TestSec_B107_C030_C032_ChunkCounts(t *testing.T) {
 	t.Parallel()
 	j := secureJar()
 	const name = "__Host-vippsauth"
@@ -263,9 +263,9 @@ func TestSec_B112_ChunksMissingSwappedMixed(t *testing.T) {
 	}
 }
 
-// TestSec_C032_GrowShrinkGrow uses a real cookie jar, over TLS: what is cleared
+// TestSec_C032_B112_GrowShrinkGrow uses a real cookie jar, over TLS: what is cleared
 // must be gone, and what stays must be what was set last.
-func TestSec_C032_GrowShrinkGrow(t *testing.T) {
+func TestSec_C032_B112_GrowShrinkGrow(t *testing.T) {
 	t.Parallel()
 	j := secureJar()
 	var next, got string

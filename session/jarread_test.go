@@ -109,7 +109,7 @@ func TestSec_C031_SharedIsNotTheHosts(t *testing.T) {
 	}
 }
 
-func TestJar_MaxChunksBindsTheReader(t *testing.T) {
+func TestSec_C032_MaxChunksBindsTheReader(t *testing.T) {
 	t.Parallel()
 	lines := set(t, &session.Jar{Name: "a"}, nil, sealedForm(9000, ""))
 	wantGet(t, &session.Jar{Name: "a", MaxChunks: 2}, send(lines...), "", session.Broken)

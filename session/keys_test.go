@@ -76,7 +76,7 @@ func TestParseKey_Spellings(t *testing.T) {
 	}
 }
 
-func TestSec_C035_WeakKeysRefused(t *testing.T) {
+func TestSec_C035_B116_WeakKeysRefused(t *testing.T) {
 	t.Parallel()
 	encode := func(fill func(i int) byte) string {
 		var b [32]byte
