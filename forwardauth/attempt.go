@@ -27,6 +27,8 @@ const (
 	attemptTTL      = 30 * time.Minute
 	maxAttempts     = 5
 	maxAttemptBytes = 6500 // of their cookies together: with the session they fit the 8 KB that many a proxy reads
+	maxListed       = 24   // attempts that are looked at in one request, the oldest first as browsers send them: all work is bounded by it
+	maxNamesakes    = 4    // cookies that are looked at as the attempt of one state
 	maxState        = 512
 	maxStateSealed  = maxState - stateIDLength - 1
 	maxStateReturn  = 180 // a longer return path stays in the cookie alone
@@ -255,19 +257,16 @@ func (e *Engine) clearAttempts(w http.ResponseWriter, r *http.Request, s *site) 
 	}
 }
 
-// attemptCookies returns the names, without prefix, of the attempts that the browser sent.
+// attemptCookies returns the names, without prefix, of the first maxListed attempts that the browser sent. A login clears
+// those that are too many, so an honest browser has a handful.
 func attemptCookies(s *site, h http.Header) []string {
-	prefix := s.attemptName()
-	if s.secure {
-		prefix = hostPrefix + prefix
-	}
+	prefix := attemptPrefix(s)
 	var names []string
-	for _, line := range h["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			name, _, _ = strings.Cut(name, ".") // a chunk is its cookie's
-			if strings.HasPrefix(name, prefix) && isToken(name) && !slices.Contains(names, name) {
-				names = append(names, name)
+	for name := range session.Cookies(h) {
+		name, _, _ = strings.Cut(name, ".") // a chunk is its cookie's
+		if strings.HasPrefix(name, prefix) && isToken(name) && !slices.Contains(names, name) {
+			if names = append(names, name); len(names) == maxListed {
+				break
 			}
 		}
 	}
@@ -275,6 +274,14 @@ func attemptCookies(s *site, h http.Header) []string {
 		names[i] = strings.TrimPrefix(names[i], hostPrefix)
 	}
 	return names
+}
+
+// attemptPrefix is what the names of all attempts begin with.
+func attemptPrefix(s *site) string {
+	if s.secure {
+		return hostPrefix + s.attemptName()
+	}
+	return s.attemptName()
 }
 
 // What cookies on https begin with: those of one host, and those of a shared domain.
@@ -285,12 +292,21 @@ const (
 
 // findAttempt returns the name and the value of the cookie of the attempt with this state id.
 func findAttempt(s *site, h http.Header, id string) (name, value string, ok bool) {
-	for _, name := range attemptCookies(s, h) {
-		if len(name) == len(s.attemptName())+attemptTimeLen+attemptIDLength && strings.HasSuffix(name, id[:attemptIDLength]) {
-			jar := namedJar(s, name)
-			if value, found := jar.Get(h); found == session.One {
-				return name, value, true
-			}
+	prefix := attemptPrefix(s)
+	var seen []string
+	for name := range session.Cookies(h) {
+		if len(name) != len(prefix)+attemptTimeLen+attemptIDLength || !strings.HasSuffix(name, id[:attemptIDLength]) ||
+			!strings.HasPrefix(name, prefix) || !isToken(name) || slices.Contains(seen, name) {
+			continue
+		}
+		seen = append(seen, name)
+		bare := strings.TrimPrefix(name, hostPrefix)
+		jar := namedJar(s, bare)
+		if value, found := jar.Get(h); found == session.One {
+			return bare, value, true
+		}
+		if len(seen) == maxNamesakes {
+			break
 		}
 	}
 	return "", "", false

@@ -12,3 +12,16 @@ func (e *Engine) ForgetOpened() {
 		}
 	}
 }
+
+// SessionOf opens a value of the session cookie of the first site, whatever has become of the session.
+func (e *Engine) SessionOf(value string) (id, sub string, ok bool) {
+	payload, err := e.list[0].sessions.Open(value)
+	if err != nil {
+		return "", "", false
+	}
+	var d sessionData
+	if d.read(payload) != nil {
+		return "", "", false
+	}
+	return d.ID, d.Sub, true
+}
