@@ -94,18 +94,22 @@ func TestSec_C040_B084_B113_Pollution(t *testing.T) {
 		change func(code, state string) string
 		want   string
 	}{
-		"tokens beside":      {func(c, s string) string { return "code=" + c + "&state=" + s + "&id_token=eyJhbGciOiJub25lIn0.e30.&access_token=x" }, login},
-		"session_state":      {func(c, s string) string { return "code=" + c + "&state=" + s + "&session_state='-alert(1)-'" }, login},
-		"capitals beside":    {func(c, s string) string { return "CODE=evil&STATE=evil&code=" + c + "&state=" + s }, login},
-		"brackets beside":    {func(c, s string) string { return "code[]=evil&code=" + c + "&state[]=evil&state=" + s }, login},
-		"empty error":        {func(c, s string) string { return "code=" + c + "&state=" + s + "&error=" }, refused},
-		"capitals":           {func(c, s string) string { return "CODE=" + c + "&STATE=" + s }, refused},
-		"brackets":           {func(c, s string) string { return "code[]=" + c + "&state=" + s }, refused},
-		"a second, empty":    {func(c, s string) string { return "code=" + c + "&state=" + s + "&code=" }, refused},
-		"a second state":     {func(c, s string) string { return "state=" + s + "&state=" + s + "&code=" + c }, refused},
-		"a second error":     {func(_, s string) string { return "error=access_denied&error=x&state=" + s }, refused},
-		"code and error":     {func(c, s string) string { return "code=" + c + "&state=" + s + "&error=access_denied" }, refused},
-		"two iss":            {func(c, s string) string { return "code=" + c + "&state=" + s + "&iss=" + url.QueryEscape(l.vipps.Issuer) + "&iss=x" }, refused},
+		"tokens beside": {func(c, s string) string {
+			return "code=" + c + "&state=" + s + "&id_token=eyJhbGciOiJub25lIn0.e30.&access_token=x"
+		}, login},
+		"session_state":   {func(c, s string) string { return "code=" + c + "&state=" + s + "&session_state='-alert(1)-'" }, login},
+		"capitals beside": {func(c, s string) string { return "CODE=evil&STATE=evil&code=" + c + "&state=" + s }, login},
+		"brackets beside": {func(c, s string) string { return "code[]=evil&code=" + c + "&state[]=evil&state=" + s }, login},
+		"empty error":     {func(c, s string) string { return "code=" + c + "&state=" + s + "&error=" }, refused},
+		"capitals":        {func(c, s string) string { return "CODE=" + c + "&STATE=" + s }, refused},
+		"brackets":        {func(c, s string) string { return "code[]=" + c + "&state=" + s }, refused},
+		"a second, empty": {func(c, s string) string { return "code=" + c + "&state=" + s + "&code=" }, refused},
+		"a second state":  {func(c, s string) string { return "state=" + s + "&state=" + s + "&code=" + c }, refused},
+		"a second error":  {func(_, s string) string { return "error=access_denied&error=x&state=" + s }, refused},
+		"code and error":  {func(c, s string) string { return "code=" + c + "&state=" + s + "&error=access_denied" }, refused},
+		"two iss": {func(c, s string) string {
+			return "code=" + c + "&state=" + s + "&iss=" + url.QueryEscape(l.vipps.Issuer) + "&iss=x"
+		}, refused},
 		"another iss":        {func(c, s string) string { return "code=" + c + "&state=" + s + "&iss=https://evil.example" }, refused},
 		"semicolon":          {func(c, s string) string { return "code=" + c + ";state=" + s }, refused},
 		"state in the code":  {func(c, s string) string { return "code=" + c + "%26state%3D" + s }, refused},
@@ -455,7 +459,9 @@ func TestSec_C044_RestartAndReplica(t *testing.T) {
 // (session fixation). A login makes a new session with a new id, always, and over somebody else's ends that.
 func TestSec_A123_LoginMakesANewSession(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *forwardauth.Config) { c.Silent, c.ConfirmPerson = forwardauth.SilentOff, forwardauth.ConfirmNever })
+	l := newLab(t, func(c *forwardauth.Config) {
+		c.Silent, c.ConfirmPerson = forwardauth.SilentOff, forwardauth.ConfirmNever
+	})
 	ids := map[string]bool{}
 	for _, planted := range []string{l.loggedIn(phonePer).cookie("vippsauth"), l.loggedIn(phoneAase).cookie("vippsauth"), "1AAAA"} {
 		l.as(phoneAase)
