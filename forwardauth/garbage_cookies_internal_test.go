@@ -207,7 +207,7 @@ func TestSec_C030_B065_ChangedCookies(t *testing.T) {
 
 // Attack: a value that we did seal, but for something else: another purpose, site, client, issuer or key; a session that
 // is over, or is to begin; a payload of another form.
-func TestSec_C030_B074_B077_B130_ValuesOfOthers(t *testing.T) {
+func TestSec_C030_B074_B077_B081_B103_B130_ValuesOfOthers(t *testing.T) {
 	t.Parallel()
 	tg := newTarget(t, nil)
 	now, d := tg.clock, tg.data("aase")

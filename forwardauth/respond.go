@@ -262,8 +262,9 @@ func (l *logLimiter) allow(kind string, most int, now time.Time) bool {
 
 // allowOnce lets a message about one thing, such as a peer, through once a minute, and about so many of them.
 func (l *logLimiter) allowOnce(kind, about string, now time.Time) bool {
+	key := kind + "\x00" + about // no kind has a NUL
 	l.mu.Lock()
-	told := l.said[kind+" "+about] > 0 && now.Sub(l.since) < time.Minute
+	told := l.said[key] > 0 && now.Sub(l.since) < time.Minute
 	l.mu.Unlock()
-	return !told && l.allow(kind, manyMessages, now) && l.allow(kind+" "+about, 1, now)
+	return !told && l.allow(kind, manyMessages, now) && l.allow(key, 1, now)
 }

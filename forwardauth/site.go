@@ -264,11 +264,11 @@ func (s *site) seal() error {
 // which asks for less doesn't share. No origin has a blank.
 func (c *Config) sharedBy(domain string) string {
 	bound := "domain " + domain
-	if acr := c.Client.ACRValues(); acr != "" {
-		bound += " acr " + acr
-	}
 	if c.EmailUnverified == EmailUnverifiedPass {
 		bound += " unverified"
+	}
+	if acr := c.Client.ACRValues(); acr != "" {
+		bound += " acr " + acr // last, since it may hold blanks
 	}
 	return bound
 }
