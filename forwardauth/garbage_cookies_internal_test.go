@@ -291,6 +291,16 @@ func TestSec_C031_C030_TwoCookiesOfTheName(t *testing.T) {
 	for _, lines := range [][]string{{aase + "; " + per}, {per + "; " + aase}, {aase, per}, {per, aase}, {aase + "; " + again, per}, {old + "; " + aase + "; " + per}} {
 		tg.isNobody("two people", lines...)
 	}
+	// Of two sessions of one person the one counts that lives longer, in whichever order.
+	shorter := tg.data("aase")
+	shorter.Expires = tg.clock.Add(10 * time.Minute)
+	values := []string{tg.session(tg.data("aase")), tg.session(shorter)}
+	for range 2 {
+		slices.Reverse(values)
+		if op, _ := tg.engine.openOneOf(tg.site, values, tg.clock); op == nil || op.until != tg.clock.Add(time.Hour).Unix() {
+			t.Errorf("the shorter one counts: %v", op)
+		}
+	}
 	for i := range 8 { // more than are looked at: none counts, rather than the first few
 		lines := []string{per}
 		for j := range i {

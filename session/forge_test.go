@@ -138,7 +138,7 @@ func TestSec_B130_Securecookie(t *testing.T) {
 // the program ends. It runs in a process of its own, since the reader is everybody's.
 func TestSec_A120_D53_NoRandomness(t *testing.T) {
 	t.Parallel()
-	for _, what := range []string{"seal", "key"} {
+	for _, what := range []string{"seal", "key", "box"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWithoutRandomness$", "-test.v")
 		cmd.Env = append(os.Environ(), withoutRandomness+"="+what)
 		out, err := cmd.CombinedOutput()
@@ -165,6 +165,14 @@ func TestWithoutRandomness(t *testing.T) {
 			return
 		}
 		t.Log("made: a key")
+		return
+	}
+	if what == "box" {
+		if _, err := session.NewBox(testKeys(t, "a"), testBinding()); err != nil {
+			t.Log("refused:", err)
+			return
+		}
+		t.Log("made: a box")
 		return
 	}
 	if text, err := box.Seal([]byte("payload")); err != nil {
