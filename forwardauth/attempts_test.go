@@ -214,3 +214,35 @@ func TestSec_B013_ClientsThatGoAway(t *testing.T) {
 		t.Errorf("the next request: %d %s", a.StatusCode, a.text)
 	}
 }
+
+// A person whose claims fit into no cookies gets a page and no half of a session, whether a page asks who continues or not, and
+// the operator reads which claim it is, not what is in it.
+func TestSec_C032_C033_SessionThatFitsNoCookie(t *testing.T) {
+	t.Parallel()
+	for _, confirm := range []string{forwardauth.ConfirmNever, forwardauth.ConfirmAlways} {
+		l := newLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = confirm })
+		long := strings.Repeat("Ødegård ", 2000)
+		if err := l.vipps.Control().AddPerson(emulator.Person{ID: "long", Phone: "4791200001", Name: long, GivenName: "Åse", FamilyName: "Ødegård"}); err != nil {
+			t.Fatal(err)
+		}
+		l.as("4791200001")
+		b := l.browser()
+		a := b.visit("/")
+		if a.StatusCode != http.StatusBadRequest || b.cookie("vippsauth") != "" || l.hits() > 0 || strings.Contains(a.text, asksWho) {
+			t.Errorf("%s: %d, session %q", confirm, a.StatusCode, b.cookie("vippsauth"))
+		}
+		if n := l.log.FilterField(zapString("largest_claim", "name")).Len(); n != 1 || l.log.FilterField(zapString("code", "cookie-too-big")).Len() != 1 {
+			t.Errorf("%s: the log has %d lines of it: %v", confirm, n, l.log.All())
+		}
+		for _, entry := range l.log.All() {
+			if strings.Contains(fmt.Sprint(entry.Message, entry.ContextMap()), "Ødegård") {
+				t.Errorf("%s: the claim is told: %v", confirm, entry)
+			}
+		}
+		for name := range b.own() {
+			if strings.HasPrefix(name, "vippsauth.") || strings.HasPrefix(name, "vippsauth-login") {
+				t.Errorf("%s: the browser keeps %s", confirm, name)
+			}
+		}
+	}
+}
