@@ -39,7 +39,7 @@ func FuzzParseKey(f *testing.F) {
 	})
 }
 
-func FuzzSec_C034_BoxOpen(f *testing.F) {
+func FuzzSec_C034_Box_Open(f *testing.F) {
 	box := newBox(f, "golden", "other")
 	const golden = "1MTc5NTI5NjI2Nnxvb0FIX1Q2NDA0dmpUdVlkcGJvS0hpbHA5d3h4S1hPQlFqbGhVTU1iUVNwSV8ycGxKbU09fEG_2orLQZTtWUlkiHfccPbLqYOfwm-llyUcgqD-WxB8"
 	for _, seed := range []string{
@@ -62,7 +62,7 @@ func FuzzSec_C034_BoxOpen(f *testing.F) {
 	})
 }
 
-func FuzzSec_C034_JarGet(f *testing.F) {
+func FuzzSec_C034_Jar_Get(f *testing.F) {
 	box := newBox(f, "a")
 	j := secureJar()
 	long := send(set(f, j, nil, sealedForm(6000, ""))...)["Cookie"][0]
