@@ -51,6 +51,8 @@ func TestSec_C040_B084_B113_Pollution(t *testing.T) {
 	l := newLab(t, nil)
 	l.silent(emulator.NoDialogHit)
 	const login, refused, asked = "logged in", "refused", "refused by the provider"
+	// Only an answer that is this attempt's, and says one thing, ends the attempt: the others leave it to the one that comes.
+	ends := map[string]bool{"empty error": true, "brackets": true, "code and error": true, "another iss": true, "no code": true, "empty code": true}
 	for name, tt := range map[string]struct {
 		change func(code, state string) string
 		want   string
@@ -118,6 +120,9 @@ func TestSec_C040_B084_B113_Pollution(t *testing.T) {
 		}
 		if got != tt.want || w.Code != http.StatusSeeOther || strings.Contains(w.Header().Get("Location"), q.Get("code")) {
 			t.Errorf("%s: %s, want %s: %d to %s", name, got, tt.want, w.Code, w.Header().Get("Location"))
+		}
+		if ended := strings.Contains(set, "vippsauth-login-"); got == refused && ended != ends[name] {
+			t.Errorf("%s: the attempt is over: %t", name, ended)
 		}
 		if got != login { // the page says so, and offers another try
 			a := b.visit(w.Header().Get("Location"))
