@@ -195,6 +195,9 @@ func TestSec_D17_ThingsOfALaterVersion(t *testing.T) {
 		if w.Code != tt.want || strings.Contains(strings.Join(w.Header()["Set-Cookie"], "\n"), tg.jar+"=1") {
 			t.Errorf("%s: %d to %s, sets %v", name, w.Code, w.Header().Get("Location"), w.Header()["Set-Cookie"])
 		}
+		if cleared := strings.Contains(strings.Join(w.Header()["Set-Cookie"], "\n"), attemptCookie+"=;"); cleared != strings.HasPrefix(name, "attempt") {
+			t.Errorf("%s: the attempt that nobody can read is cleared: %t", name, cleared)
+		}
 		if w.Code == http.StatusSeeOther {
 			page := tg.engine.navigate(targetHost, strings.TrimPrefix(w.Header().Get("Location"), "https://"+targetHost), tt.cookies)
 			if page.Code != http.StatusBadRequest || !strings.Contains(page.Body.String(), pathLogin) {
