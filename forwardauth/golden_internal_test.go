@@ -222,10 +222,15 @@ func TestSec_B048_KeysThatShift(t *testing.T) {
 		}
 	}
 	s := NewState()
-	if !s.use("id", now, now.Add(time.Hour)) || s.isRevoked("id", now) {
+	ref := func(id string) sessionRef { return sessionRef{sessionDigest(id), personDigest("issuer", "sub"), now.Unix()} }
+	if !s.use("id", now, now.Add(time.Hour)) || s.isRevoked(ref("id"), now) {
 		t.Error("a state that was used ends the session of the same id")
 	}
-	s.revoke("other", now, now.Add(time.Hour))
+	ended := ref("other")
+	s.revoke(record{kind: endsSession, session: ended.id, person: ended.person, at: ended.issued, until: now.Add(time.Hour).Unix()}, now)
+	if !s.isRevoked(ended, now) || s.isRevoked(ref("othe"), now) || personDigest("issuer", "sub") == personDigest("issuers", "ub") {
+		t.Error("who is ended is told by parts that shift")
+	}
 	if !s.use("other", now, now.Add(time.Hour)) {
 		t.Error("a session that was ended uses up the state of the same id")
 	}
