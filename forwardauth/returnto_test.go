@@ -2,60 +2,10 @@ package forwardauth
 
 import (
 	"net/url"
-	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 )
-
-var (
-	corpusByte   = regexp.MustCompile(`\\x[0-9a-f]{2}|\\u[0-9a-f]{4}`)
-	corpusRepeat = regexp.MustCompile(`\{(\d+)\*([^}]*)\}`)
-)
-
-// corpus reads a file of hostile or good inputs: "# " starts a comment, \xNN
-// and \uNNNN are escapes, {N*text} repeats.
-func corpus(tb testing.TB, path string) []string {
-	tb.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var lines []string
-	for line := range strings.SplitSeq(string(data), "\n") {
-		if line == "" || strings.HasPrefix(line, "# ") {
-			continue
-		}
-		lines = append(lines, corpusUnescape(tb, line))
-	}
-	if len(lines) == 0 {
-		tb.Fatalf("%s is empty", path)
-	}
-	return lines
-}
-
-func corpusUnescape(tb testing.TB, line string) string {
-	tb.Helper()
-	line = corpusRepeat.ReplaceAllStringFunc(line, func(m string) string {
-		parts := corpusRepeat.FindStringSubmatch(m)
-		n, err := strconv.Atoi(parts[1])
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return strings.Repeat(parts[2], n)
-	})
-	return corpusByte.ReplaceAllStringFunc(line, func(m string) string {
-		n, err := strconv.ParseUint(m[2:], 16, 32)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if m[1] == 'x' {
-			return string([]byte{byte(n)})
-		}
-		return string(rune(n))
-	})
-}
 
 // browserOrigin is what a browser on https://app.example/start/x makes of a
 // reference, as far as it concerns the origin (WHATWG URL, basic parser): outer
@@ -133,7 +83,7 @@ func checkReturnTo(t *testing.T, raw, out string) {
 // that a phishing mail needs.
 func TestSec_C001_HostileReturnURLs(t *testing.T) {
 	t.Parallel()
-	for _, raw := range corpus(t, "testdata/hostile/returnto.txt") {
+	for _, raw := range corpus(t, "testdata/hostile/redirect.txt") {
 		if out, ok := cleanReturnTo(raw); ok || out != "" {
 			t.Errorf("cleanReturnTo(%.80q) = %.80q, %t; want it refused", raw, out, ok)
 		}
@@ -207,7 +157,7 @@ func TestBrowserOrigin(t *testing.T) {
 }
 
 func FuzzCleanReturnTo(f *testing.F) {
-	for _, path := range []string{"testdata/hostile/returnto.txt", "testdata/returnto/good.txt"} {
+	for _, path := range []string{"testdata/hostile/redirect.txt", "testdata/returnto/good.txt"} {
 		for _, line := range corpus(f, path) {
 			if len(line) < 3000 {
 				f.Add(line)
