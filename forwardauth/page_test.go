@@ -165,7 +165,9 @@ func TestPageEveryKindInEveryLanguage(t *testing.T) {
 	}
 }
 
-func TestPageHeaders(t *testing.T) {
+// Attack: a page of ours in somebody else's frame, so that a person clicks in it unawares; or one that tells the next site
+// where the person was.
+func TestSec_A100_E10_PageHeaders(t *testing.T) {
 	t.Parallel()
 	for _, specimen := range pageSpecimens() {
 		t.Run(specimen.name, func(t *testing.T) {
@@ -235,7 +237,7 @@ func TestPageHeadHasNoBody(t *testing.T) {
 
 // A visitor plants markup in everything that may reach a page: the path asked for, a name at the provider, an error
 // code. It must arrive as text, and never become an element, an attribute or a link with another scheme.
-func TestSec_B030_B101_PageEscapes(t *testing.T) {
+func TestSec_B030_B064_B101_PageEscapes(t *testing.T) {
 	t.Parallel()
 	hostile := []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg/onload=alert(1)>`,

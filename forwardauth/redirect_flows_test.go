@@ -261,3 +261,48 @@ func TestSec_A095_NothingIsShownWhereACodeIs(t *testing.T) {
 		}
 	}
 }
+
+// Attack: a redirect that asks the browser to send its form again, to wherever the redirect leads. A POST is answered with
+// 303 or not redirected at all; none of ours is 307 or 308.
+func TestSec_A096_NoFormIsSentOn(t *testing.T) {
+	t.Parallel()
+	x := newCrossroads(t, nil)
+	x.logIn(t)
+	for _, tt := range []struct {
+		target, form string
+		session      bool
+		status       int
+	}{
+		{"/_vipps/login", "rd=/x", false, http.StatusSeeOther},
+		{"/_vipps/login", "rd=/x", true, http.StatusSeeOther},
+		{"/_vipps/logout", "rd=/x", false, http.StatusSeeOther},
+		{"/_vipps/logout", "", false, http.StatusSeeOther},
+		{"/_vipps/logout", "then=login&rd=/x", false, http.StatusSeeOther},
+		{"/_vipps/result", "token=x&choice=continue", true, http.StatusSeeOther},
+		{"/_vipps/callback?code=x&state=x", "a=b", false, http.StatusMethodNotAllowed},
+		{"/logout.php", "a=b", true, http.StatusSeeOther},
+		{"/order", "a=b", false, http.StatusUnauthorized},
+	} {
+		lines := []string{"Origin: " + crossSite}
+		if tt.session {
+			lines = append(lines, "Cookie: "+x.session)
+		}
+		a := x.ask(t, tt.target, "protect", crossRequest(http.MethodPost, tt.target, tt.form, lines...))
+		if a.status != tt.status || (a.status == http.StatusSeeOther) != (a.header["Location"] != nil) {
+			t.Errorf("%s %s: %d to %q, want %d", tt.target, tt.form, a.status, a.header["Location"], tt.status)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		for _, uri := range []string{"/x", "/logout.php"} {
+			a := x.ask(t, method+" "+uri, "service", crossRequest(http.MethodGet, "/_vipps/authz/forward-auth", "",
+				"X-Forwarded-Method: "+method, "X-Forwarded-Proto: https", "X-Forwarded-Host: "+crossHost, "X-Forwarded-Uri: "+uri))
+			want := http.StatusUnauthorized
+			if uri == "/logout.php" {
+				want = http.StatusSeeOther
+			}
+			if a.status != want {
+				t.Errorf("a proxy asks about %s %s: %d to %q, want %d", method, uri, a.status, a.header["Location"], want)
+			}
+		}
+	}
+}

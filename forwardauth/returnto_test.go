@@ -147,3 +147,30 @@ func FuzzSec_C001_B001_CleanReturnTo(f *testing.F) {
 		checkReturnTo(t, raw, out)
 	})
 }
+
+// Where sites share their sessions, a login comes back to one of them and to nobody else, whatever it was asked.
+func FuzzSec_C001_B002_B069_SharedReturnTo(f *testing.F) {
+	s := shared(f, func(_, _ *Config) {}).siteOf("a.club.example")
+	for _, line := range append(corpus(f, "testdata/hostile/redirect.txt"), corpus(f, "testdata/returnto/good.txt")...) {
+		if len(line) < 3000 {
+			f.Add(line)
+			f.Add("https://b.club.example" + line)
+			f.Add(strings.ReplaceAll(line, "app.example", "b.club.example"))
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		out := s.returnTo(raw)
+		to := s.at(out)
+		u, err := whatwg.Parse(to)
+		if err != nil || (originOf(u) != "https://a.club.example" && originOf(u) != "https://b.club.example") || u.Username() != "" {
+			t.Fatalf("returnTo(%q) = %q: a browser goes to %q, %v", raw, out, u, err)
+		}
+		if again := s.returnTo(out); again != out {
+			t.Fatalf("returnTo(%q) = %q, which becomes %q", raw, out, again)
+		}
+		if r, err := url.Parse(to); err != nil || r.Scheme+"://"+r.Host != originOf(u) || r.User != nil || r.Fragment != "" {
+			t.Fatalf("returnTo(%q) = %q: Go reads %q, %v", raw, out, r, err)
+		}
+		checkReturnToPath(t, raw, u.Pathname())
+	})
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // shared is an engine of two sites that share their session and log in at a third host; change may change the second site.
-func shared(t *testing.T, change func(first, second *Config)) *Engine {
+func shared(t testing.TB, change func(first, second *Config)) *Engine {
 	t.Helper()
 	client, err := vipps.New(vipps.Config{Issuer: "http://127.0.0.1:1/", ClientID: "a", ClientSecret: "b"})
 	if err != nil {
@@ -250,8 +250,9 @@ func TestSec_C031_LogoutEndsTheSharedSession(t *testing.T) {
 	}
 }
 
-// Attack: a login is asked to come back to a host that only begins like a site of the domain.
-func TestSec_C001_ReturnToOfSharedSites(t *testing.T) {
+// Attack: a login is asked to come back to a host that only begins or ends like a site of the domain, or is in it and no
+// site.
+func TestSec_C001_B002_B069_B100_ReturnToOfSharedSites(t *testing.T) {
 	t.Parallel()
 	s := shared(t, func(_, _ *Config) {}).siteOf("a.club.example")
 	for rd, want := range map[string]string{
@@ -266,9 +267,34 @@ func TestSec_C001_ReturnToOfSharedSites(t *testing.T) {
 		"https://b.club.example/\\evil.example":   "/",
 		"http://b.club.example/":                  "/",
 		"https://evil.example/":                   "/",
+		"https://club.example/":                   "/",
+		"https://c.club.example/":                 "/",
+		"https://evilclub.example/":               "/",
+		"https://a.evilclub.example/":             "/",
+		"https://xa.club.example/":                "/",
+		"https://a.club.example.evil.example/":    "/",
+		"https://a-club.example/":                 "/",
+		"https://A.CLUB.EXAMPLE/":                 "/",
+		"https://b.club.example/_vipps/logout":    "/",
+		"https://b.club.example/x#y":              "/",
 	} {
 		if got := s.returnTo(rd); got != want {
 			t.Errorf("returnTo(%q) = %q, want %q", rd, got, want)
+		}
+	}
+	for _, line := range corpus(t, "testdata/hostile/redirect.txt") {
+		for _, own := range []string{"a.club.example", "b.club.example"} {
+			raw := strings.ReplaceAll(line, "app.example", own)
+			want := "/"
+			if raw == "https://b.club.example/" {
+				want = raw
+			}
+			if got := s.returnTo(raw); got != want {
+				t.Errorf("returnTo(%.100q) = %.100q, want %q", raw, got, want)
+			}
+			if got := s.returnTo("https://b.club.example" + line); got != "/" {
+				t.Errorf("returnTo(%.100q) behind an origin = %.100q", line, got)
+			}
 		}
 	}
 	if got := s.returnToOf(url.Values{"rd": {"/x", "/y"}}); got != "/" { // V6: nobody knows which one a proxy has looked at
