@@ -22,6 +22,7 @@ func TestParsePublicURL(t *testing.T) {
 		{"https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443", "[2001:db8::1]:8443", false},
 		{"https://intranet", "https://intranet", "intranet", false},
 		{"https://3com.example.4you", "https://3com.example.4you", "3com.example.4you", false},
+		{"https://app.0xzz", "https://app.0xzz", "app.0xzz", false}, // no number to a browser, and so no address
 		{"http://localhost", "http://localhost", "localhost", true},
 		{"http://localhost:80", "http://localhost", "localhost", true},
 		{"http://LOCALHOST:4190/", "http://localhost:4190", "localhost:4190", true},
@@ -35,6 +36,9 @@ func TestParsePublicURL(t *testing.T) {
 		origin, host, loopback, err := parsePublicURL(test.in)
 		if err != nil || origin != test.origin || host != test.host || loopback != test.loopback {
 			t.Errorf("parsePublicURL(%q) = %q, %q, %t, %v", test.in, origin, host, loopback, err)
+		}
+		if got := BrowserOrigin(test.in, "/"); got != origin {
+			t.Errorf("parsePublicURL(%q) = %q, and a browser says %q", test.in, origin, got)
 		}
 	}
 }
@@ -60,6 +64,34 @@ func TestParsePublicURLRefuses(t *testing.T) {
 	_, _, _, err := parsePublicURL("https://someone:hunter2@app.example")
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("the error holds the value: %v", err)
+	}
+}
+
+// Whoever writes a public URL that can't be one is told what is wrong with it.
+func TestParsePublicURLSaysWhy(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"app.example":                   "must start with https://",
+		"https":                         "must start with https://",
+		"ftp://app.example":             "must start with https://",
+		"https://":                      "has no host",
+		"https://app.example,b.example": "one origin an entry",
+		"https://app.example/x":         "without a path",
+		`https://app.example\x`:         "without a path",
+		"https://app.example?x":         "without query or fragment",
+		"https://app.example#x":         "without query or fragment",
+		"https://someone@app.example":   "user name or password",
+		"https://*.example":             "wildcards",
+		"https://bjørn.example":         "xn--",
+		"https://app..example":          "no valid host and port",
+		"https://127.1":                 "write in another way",
+		"https://[::ffff:127.0.0.1]":    "write in another way",
+		"https://app.example.":          "without a dot at its end",
+		"http://app.example":            "loopback hosts only",
+	} {
+		if _, _, _, err := parsePublicURL(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("parsePublicURL(%q): %v, want %q", in, err, want)
+		}
 	}
 }
 
@@ -136,6 +168,9 @@ func FuzzParsePublicURL(f *testing.F) {
 		u, parseErr := url.Parse(origin)
 		if parseErr != nil || u.Host != host || u.Scheme+"://"+host != origin || u.User != nil || u.Path != "" {
 			t.Fatalf("parsePublicURL(%q) = %q, %q: %v", s, origin, host, parseErr)
+		}
+		if got := BrowserOrigin(origin, "/"); got != "" && got != origin { // it is "" for an xn-- that stands for nothing
+			t.Fatalf("parsePublicURL(%q) = %q, and a browser says %q", s, origin, got)
 		}
 		if u.Scheme == "http" && !loopback {
 			t.Fatalf("parsePublicURL(%q) allows http on %q", s, host)
