@@ -91,11 +91,28 @@ func TestSec_C055_B035_B036_OwnHost(t *testing.T) {
 	x := newCrossroads(t, nil)
 	x.logIn(t)
 	forwarded := [][]string{
-		nil, {"X-Forwarded-Host: " + crossHost + ".evil.example"}, {"X-Forwarded-Host: evil.example"}, {"X-Forwarded-Host: " + crossHost + ":8443"}, {"X-Forwarded-Host: " + crossHost + ",evil.example"},
-		{"X-Forwarded-Host: evil.example", "X-Forwarded-Host: " + crossHost}, {"X-Forwarded-Host: " + crossHost, "X-Forwarded-Host: evil.example"}, {"X-Forwarded-Host: " + strings.ToUpper(crossHost)},
-		{"X-Forwarded-Proto: evil_protocol"}, {"X-Forwarded-Proto: javascript"}, {"X-Forwarded-Proto: https,http"}, {"X-Forwarded-Proto: HTTPS%0d%0aX:y"}, {"X-Forwarded-Proto: http"}, {"X-Forwarded-Proto: HTTPS"},
-		{"X-Forwarded-Proto: https", "X-Forwarded-Proto: javascript"}, {"X-Forwarded-Port: 1337"}, {"X-Forwarded-Prefix: //evil.example"}, {"X-Forwarded-Ssl: off"}, {"Front-End-Https: off"},
-		{"Forwarded: host=evil.example;proto=javascript"}, {"X_Forwarded_Host: evil.example"}, {"X-Forwarded-Host : evil.example"},
+		nil,
+		{"X-Forwarded-Host: " + crossHost + ".evil.example"},
+		{"X-Forwarded-Host: evil.example"},
+		{"X-Forwarded-Host: " + crossHost + ":8443"},
+		{"X-Forwarded-Host: " + crossHost + ",evil.example"},
+		{"X-Forwarded-Host: evil.example", "X-Forwarded-Host: " + crossHost},
+		{"X-Forwarded-Host: " + crossHost, "X-Forwarded-Host: evil.example"},
+		{"X-Forwarded-Host: " + strings.ToUpper(crossHost)},
+		{"X-Forwarded-Proto: evil_protocol"},
+		{"X-Forwarded-Proto: javascript"},
+		{"X-Forwarded-Proto: https,http"},
+		{"X-Forwarded-Proto: HTTPS%0d%0aX:y"},
+		{"X-Forwarded-Proto: http"},
+		{"X-Forwarded-Proto: HTTPS"},
+		{"X-Forwarded-Proto: https", "X-Forwarded-Proto: javascript"},
+		{"X-Forwarded-Port: 1337"},
+		{"X-Forwarded-Prefix: //evil.example"},
+		{"X-Forwarded-Ssl: off"},
+		{"Front-End-Https: off"},
+		{"Forwarded: host=evil.example;proto=javascript"},
+		{"X_Forwarded_Host: evil.example"},
+		{"X-Forwarded-Host : evil.example"},
 	}
 	for _, host := range []string{crossHost, strings.ToUpper(crossHost), "App.LocalHost", crossHost + ":443", strings.ToUpper(crossHost) + ":443"} {
 		for _, lines := range forwarded {

@@ -122,6 +122,7 @@ func TestSec_C055_NormalizeHost(t *testing.T) {
 		{"åpp.example", "https", ""},
 		{"::1", "https", ""},
 		{"[::1]x", "https", ""},
+		{"[::1]x443", "https", ""},
 		{"[::1%25eth0]", "https", ""},
 		{"[127.0.0.1]", "https", ""},
 		{"[", "https", ""},

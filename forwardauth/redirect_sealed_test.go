@@ -19,8 +19,7 @@ import (
 // have done, or a configuration that has been narrowed since.
 type sealer struct {
 	*Engine
-	site  *site
-	state string // the state parameter of every attempt
+	site *site
 }
 
 func newSealer(t *testing.T) *sealer {
