@@ -103,6 +103,18 @@ func subject(clientID, personID string) string {
 	return "emulator-" + formatUUID([16]byte(h[:16]))
 }
 
+// Subject is the sub under which a client knows the person with a phone number.
+func (c *Control) Subject(clientID, phone string) (string, error) {
+	p, err := c.person(phone)
+	if err != nil {
+		return "", err
+	}
+	if _, ok := c.e.client([]string{clientID}); !ok {
+		return "", errors.New("emulator: there is no such client")
+	}
+	return subject(clientID, p.ID), nil
+}
+
 func formatUUID(b [16]byte) string {
 	s := hex.EncodeToString(b[:])
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
