@@ -9,6 +9,9 @@ MAKEFLAGS += --no-print-directory
 GO       ?= go
 BIN      := .bin
 FUZZTIME ?= 1m
+DURATION ?= 10m
+PEOPLE   ?= 500
+FRONT    ?= nginx
 TIMEOUT  ?= 20m
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -58,6 +61,10 @@ mutate: ## drop each check of the validators once; a test must notice (half an h
 	@mkdir -p $(BIN)
 	@$(GO) -C tools build -o ../$(BIN)/mutate ./mutate
 	$(BIN)/mutate -known tools/mutate/equivalent.tsv $(VALIDATORS)
+
+.PHONY: soak
+soak: ## let PEOPLE (500) log in for DURATION (10m) at FRONT (nginx, haproxy, sidecar, caddy) while things go wrong
+	$(GO) run ./integration/soak -duration $(DURATION) -people $(PEOPLE) -front $(FRONT)
 
 .PHONY: bench
 bench: ## run the benchmarks, then the ratios against a bare handler, alone and behind proxies

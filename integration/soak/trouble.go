@@ -22,7 +22,12 @@ type fault struct {
 	undo func()
 	// early is one that ends the first service's life: only in the first quarter, so that the rest shows how it grows.
 	early bool
+	// rarely is one of those of which there is one in keysCoolDown: the service looks for new keys no more often, so that
+	// nobody could log in for the rest of it.
+	rarely bool
 }
+
+const keysCoolDown = 35 * time.Second
 
 // trouble is everything that goes wrong, by turns and in an order of chance.
 type trouble struct {
@@ -47,16 +52,31 @@ func (t *trouble) make(ctx context.Context, d time.Duration) error {
 	if !pause(ctx, min(d/10, 10*time.Second)) { // people come in first
 		return nil
 	}
-	t.faults = slices.Concat(t.atProvider(), t.onTheWay(), t.restarts(), t.keys())
+	t.faults = slices.Concat(t.atProvider(), t.onTheWay(), t.restarts())
+	keysAt := []time.Duration{d / 10, d / 6} // the second time takes the first key away
+	if t.stage.caddy != nil {
+		t.faults = append(t.faults, t.keys())
+	} else if d < 2*time.Minute {
+		keysAt = nil // it takes every service's restart three times
+	}
 	var order []int
+	var rare time.Time
 	for time.Since(begin) < d && ctx.Err() == nil {
 		if len(order) == 0 {
 			order = t.random.Perm(len(t.faults))
 		}
 		f := t.faults[order[0]]
-		order = order[1:]
-		if f.early && time.Since(begin) > d/4 {
+		if len(keysAt) > 0 && time.Since(begin) > keysAt[0] {
+			f, keysAt = t.keys(), keysAt[1:]
+		} else {
+			order = order[1:]
+		}
+		if f.early && time.Since(begin) > d/4 || f.rarely && time.Since(rare) < keysCoolDown {
+			pause(ctx, time.Millisecond)
 			continue
+		}
+		if f.rarely {
+			rare = time.Now()
 		}
 		t.report.fault(f.name)
 		if err := f.do(); err != nil {
@@ -98,8 +118,8 @@ func (t *trouble) atProvider() []fault {
 	all := []fault{
 		mode("provider away", refuses), mode("provider hangs", hangs), mode("provider trickles", trickles), mode("provider cut short", cutsShort),
 		{name: "provider slow", do: func() error { return c.Delay(emulator.EndpointToken, 2*time.Second) }, undo: func() { _ = c.Delay(emulator.EndpointToken, 0) }},
-		{name: "provider's keys change", do: func() error { return c.RotateKeys(true) }},
-		{name: "provider's keys are replaced", do: func() error { return c.RotateKeys(false) }},
+		{name: "provider's keys change", rarely: true, do: func() error { return c.RotateKeys(true) }},
+		{name: "provider's keys are replaced", rarely: true, do: func() error { return c.RotateKeys(false) }},
 		{name: "provider forgets browsers", do: func() error { c.ForgetBrowsers(); return nil }},
 	}
 	for _, status := range []int{0, http.StatusInternalServerError, http.StatusBadGateway, http.StatusTooManyRequests, http.StatusServiceUnavailable} {
@@ -167,9 +187,9 @@ func (t *trouble) restarts() []fault {
 
 // keys changes the cookie keys as an operator does: the new one opens everywhere before it seals anywhere, and the old one
 // goes last, with what it has sealed.
-func (t *trouble) keys() []fault {
+func (t *trouble) keys() fault {
 	k := &t.stage.keys
-	return []fault{{name: "cookie keys change", early: t.stage.caddy == nil, do: func() error {
+	return fault{name: "cookie keys change", early: t.stage.caddy == nil, do: func() error {
 		if err := k.add(); err != nil {
 			return err
 		}
@@ -187,7 +207,7 @@ func (t *trouble) keys() []fault {
 		k.keys = k.keys[:1]
 		t.stage.removed.Store(sealsNew.UnixNano())
 		return t.roll()
-	}}}
+	}}
 }
 
 // roll writes the file of keys and has every service read it.
