@@ -15,7 +15,7 @@ import (
 
 // A browser that has a session and stores no cookies any more (a full disk, a private window that was restored) is sent
 // to renew it once a minute, and reads on in between.
-func TestRenewalThatTheBrowserDoesNotKeep(t *testing.T) {
+func TestSec_D24_RenewalThatTheBrowserDoesNotKeep(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func(c *forwardauth.Config) { c.SessionIdle = time.Hour })
 	b := l.loggedIn(phoneAase)
@@ -186,7 +186,7 @@ func TestTwoLoginsInAMinuteAreNoLoop(t *testing.T) {
 
 // nginx asks twice about one navigation: auth-request says 401, and challenge, a moment later, where to go. A renewal
 // that is due must not be spent on the first of them.
-func TestRenewalBehindNginx(t *testing.T) {
+func TestSec_D26_RenewalBehindNginx(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func(c *forwardauth.Config) { c.SessionIdle = time.Hour })
 	b := l.loggedIn(phoneAase)
@@ -206,7 +206,7 @@ func TestRenewalBehindNginx(t *testing.T) {
 
 // On a site that is read anonymously the app itself may send people to the login page. When the session doesn't stick,
 // that goes round like any other login.
-func TestAppThatSendsToTheLogin(t *testing.T) {
+func TestSec_D24_AppThatSendsToTheLogin(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func(c *forwardauth.Config) { c.WithoutSession = forwardauth.WithoutSessionAnonymous })
 	l.silent(emulator.NoDialogHit)

@@ -26,8 +26,8 @@ func TestSec_C010_CaddyForwardAuthWithAliases(t *testing.T) {
 
 const aliasesPass = "\tservers {\n\t\texpected_underscore_headers x_*\n\t\texpected_dot_headers x.*\n\t}\n"
 
-// D-03 with the module: a provider that is away takes no session with it, and those without one see a page.
-func TestCaddyModuleProviderAway(t *testing.T) {
+// With the module, too, a provider that is away takes no session with it, and those without one see a page.
+func TestSec_D03_CaddyModuleProviderAway(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.checkLog(startCaddy(t, f, "", moduleSite(f, "")))
@@ -79,7 +79,7 @@ func TestCaddyModuleProviderAway(t *testing.T) {
 }
 
 // Reloads of Caddy's configuration, by `caddy reload` as an operator does it, while people ask over HTTP/1, 2 or 3.
-func TestCaddyModuleReloadUnderLoad(t *testing.T) {
+func TestSec_D15_CaddyModuleReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("HTTP %d", version), func(t *testing.T) {

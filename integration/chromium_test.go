@@ -361,7 +361,7 @@ func (c *chromium) otherPages(origin, emulator string) {
 }
 
 // Bad days in a real browser: Vipps away, and a proxy that loses the session's cookie.
-func TestChromiumOnBadDays(t *testing.T) {
+func TestSec_D24_ChromiumOnBadDays(t *testing.T) {
 	t.Parallel()
 	c := startChromium(t)
 

@@ -87,7 +87,7 @@ func away(t *testing.T, what string, a answer) {
 }
 
 // Whatever answers in vippsauth's place, and whatever becomes of its answer on the way: nobody passes.
-func TestHAProxyServiceBroken(t *testing.T) {
+func TestSec_D25_HAProxyServiceBroken(t *testing.T) {
 	t.Parallel()
 	need(t, "haproxy")
 	f := newFront(t)

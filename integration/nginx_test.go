@@ -73,7 +73,7 @@ func TestNginx(t *testing.T) {
 }
 
 // What operators add to a server block: pages for errors, which answer 200.
-func TestNginxFailsClosedWithErrorPages(t *testing.T) {
+func TestSec_D25_NginxFailsClosedWithErrorPages(t *testing.T) {
 	t.Parallel()
 	need(t, "nginx")
 	f := newFront(t)

@@ -18,7 +18,7 @@ import (
 )
 
 // One gigabyte goes up and one comes down, and the front holds no more of it than a few buffers.
-func TestPassthroughOfAGigabyte(t *testing.T) {
+func TestSec_D21_PassthroughOfAGigabyte(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 30
 	for _, s := range sites {
@@ -109,7 +109,7 @@ func (b *browser) cookieLine(origin string) string {
 }
 
 // Expect: 100-continue. The body is asked for when the app asks for it, and never for a request that is refused.
-func TestPassthroughOfExpectContinue(t *testing.T) {
+func TestSec_D21_PassthroughOfExpectContinue(t *testing.T) {
 	t.Parallel()
 	waits := site{"Caddy module", func(t *testing.T, f *front) *process { // without this line Caddy itself asks for the body at once
 		return startCaddy(t, f, "", strings.Replace(moduleSite(f, ""), "reverse_proxy "+f.app.addr(),
@@ -193,7 +193,7 @@ func TestPassthroughOfExpectContinue(t *testing.T) {
 
 // A client that goes away is gone for the app at once, whatever it was in the middle of, and leaves nothing behind in the
 // front.
-func TestPassthroughOfDisconnects(t *testing.T) {
+func TestSec_D21_PassthroughOfDisconnects(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {
 		t.Run(s.name, func(t *testing.T) {

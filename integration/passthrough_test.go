@@ -35,7 +35,7 @@ var overHTTP2 = site{"Caddy module, HTTP 2", func(t *testing.T, f *front) *proce
 }}
 
 // Everything that an app does still works, for somebody who is logged in.
-func TestPassthrough(t *testing.T) {
+func TestSec_D21_Passthrough(t *testing.T) {
 	t.Parallel()
 	for _, s := range append(slices.Clone(sites), overHTTP2) {
 		t.Run(s.name, func(t *testing.T) {

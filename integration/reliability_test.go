@@ -13,8 +13,8 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-// D-01: with Vipps away the service starts, says so, keeps answering, and mends itself.
-func TestProviderAwayAtStart(t *testing.T) {
+// With Vipps away the service starts, says so, keeps answering, and mends itself.
+func TestSec_D01_ProviderAwayAtStart(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	away := freeAddr(t)
@@ -57,8 +57,8 @@ func TestProviderAwayAtStart(t *testing.T) {
 	}
 }
 
-// D-03: a provider that goes away takes no session with it.
-func TestProviderGoesAway(t *testing.T) {
+// A provider that goes away takes no session with it.
+func TestSec_D03_ProviderGoesAway(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.sidecar()
@@ -86,8 +86,8 @@ func TestProviderGoesAway(t *testing.T) {
 	}
 }
 
-// D-14: a restart ends no session, and a login that is under way meanwhile finishes.
-func TestRestartKeepsSessionsAndLogins(t *testing.T) {
+// A restart ends no session, and a login that is under way meanwhile finishes.
+func TestSec_D14_RestartKeepsSessionsAndLogins(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	keys := filepath.Join(t.TempDir(), "cookie-keys")

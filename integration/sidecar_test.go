@@ -232,7 +232,7 @@ func TestSidecarBehindTLS(t *testing.T) {
 }
 
 // Event streams come through as they are written, and a large upload takes no memory.
-func TestSidecarStreams(t *testing.T) {
+func TestSec_D21_SidecarStreams(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.sidecar()
