@@ -51,6 +51,8 @@ type hint struct {
 	// foreign are parts of the cookie that our keys don't open: another replica's, or a removed key's. They
 	// are kept, so that two replicas with different keys can tell that they take turns.
 	foreign []string
+	// unread says that there is something, and that our keys open none of it.
+	unread bool
 }
 
 func (h *hint) append(b []byte) []byte {
@@ -87,13 +89,18 @@ func (h *hint) read(payload []byte) error {
 	return r.Done()
 }
 
-// hint reads what the browser remembers. Garbage is nothing remembered. Of several cookies, one of which a neighbour in a
+// hint reads what the browser remembers. Garbage is nothing remembered, but for a browser without a session: what is kept
+// for long there is a logout, and after one whose key is gone nobody is to be logged in as the person before. Of several cookies, one of which a neighbour in a
 // shared domain may have planted, the one with the last logout counts.
 func (e *Engine) hint(s *site, header http.Header) hint {
 	value, found := s.hintJar.Get(header)
 	switch found {
 	case session.One:
-		return s.readHint(value)
+		h := s.readHint(value)
+		if h.unread && !sent(&s.jar, header) {
+			h.Logout = waitsForClick
+		}
+		return h
 	case session.Conflict:
 		var last hint
 		for i, value := range s.hintJar.Values(header) {
@@ -109,7 +116,7 @@ func (e *Engine) hint(s *site, header http.Header) hint {
 }
 
 func (s *site) readHint(value string) hint {
-	var h hint
+	h := hint{unread: true}
 	var foreign []string
 	for _, part := range strings.SplitN(value, hintSeparator, maxForeign+2) {
 		payload, err := s.hints.Open(part)
@@ -122,6 +129,7 @@ func (s *site) readHint(value string) hint {
 			h = own
 		}
 	}
+	h.unread = h.unread && len(foreign) > 0
 	h.foreign = foreign[max(0, len(foreign)-maxForeign):]
 	return h
 }
