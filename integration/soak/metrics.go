@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,8 @@ const (
 	warmUp     = 0.25             // of a life: caches fill, pools grow, the race detector learns
 )
 
-// judge compares the first third with the last third of each service's longest life, after a warm-up.
+// judge compares the first third with the last third of each service's longest life, after a warm-up. What counts is the
+// floor of each, which a leak raises: peaks are those of faults, when connections pile up, and of turns that a front takes.
 func (r *report) judge(samples []sample, services []*program) {
 	for n, p := range services {
 		longest := longestLife(samples, n)
@@ -66,19 +68,19 @@ func (r *report) judge(samples []sample, services []*program) {
 		lasted := longest[len(longest)-1].at.Sub(longest[0].at)
 		rest := longest[int(warmUp*float64(len(longest))):]
 		third := max(1, len(rest)/3)
-		first, last := mean(rest[:third]), mean(rest[len(rest)-third:])
-		flat := last.rss <= 1.3*first.rss+24e6 && last.goroutines <= 1.3*first.goroutines+60 && last.fds <= 1.3*first.fds+60
+		first, last := floor(rest[:third]), floor(rest[len(rest)-third:])
+		flat := last.rss <= 1.3*first.rss+24e6 && last.goroutines <= 1.3*first.goroutines+40 && last.fds <= 1.3*first.fds+40
 		verdict := "flat"
 		switch {
-		case lasted < judgedFrom:
-			verdict = "too short to say"
+		case lasted < max(judgedFrom, r.lasted/2):
+			verdict = "too short a life to say"
 		case !flat:
 			verdict = "GROWS"
 		}
 		text := fmt.Sprintf("%s for %s, first third → last third: memory %.1f → %.1f MB, goroutines %.0f → %.0f, descriptors %.0f → %.0f: %s",
 			p.name, lasted.Round(time.Second), first.rss/1e6, last.rss/1e6, first.goroutines, last.goroutines, first.fds, last.fds, verdict)
-		if last.silentPaused > 0 {
-			text += fmt.Sprintf(" (silent login paused %.0f times)", longest[len(longest)-1].silentPaused)
+		if paused := longest[len(longest)-1].silentPaused; paused > 0 {
+			text += fmt.Sprintf(" (silent login paused %.0f times)", paused)
 		}
 		r.curve("%s", text)
 		if verdict == "GROWS" {
@@ -108,11 +110,17 @@ func longestLife(samples []sample, service int) []sample {
 	return longest
 }
 
-func mean(samples []sample) (m sample) {
-	n := float64(len(samples))
-	for _, s := range samples {
-		m.rss, m.goroutines, m.fds = m.rss+s.rss/n, m.goroutines+s.goroutines/n, m.fds+s.fds/n
-		m.silentPaused = max(m.silentPaused, s.silentPaused)
+// floor is what a service has at its quiet moments: a fifth of the samples are below.
+func floor(samples []sample) sample {
+	low := func(of func(sample) float64) float64 {
+		var values []float64
+		for _, s := range samples {
+			values = append(values, of(s))
+		}
+		slices.Sort(values)
+		return values[len(values)/5]
 	}
-	return m
+	return sample{
+		rss: low(func(s sample) float64 { return s.rss }), goroutines: low(func(s sample) float64 { return s.goroutines }), fds: low(func(s sample) float64 { return s.fds }),
+	}
 }
