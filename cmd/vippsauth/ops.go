@@ -14,6 +14,7 @@ import (
 type ops struct {
 	registry *prometheus.Registry
 	metrics  http.Handler
+	panics   prometheus.Counter
 	provider func() error // nil when the provider answers
 	ready    atomic.Bool  // from the start of serving until the stop
 }
@@ -26,8 +27,9 @@ func newOps() *ops {
 		ConstLabels: prometheus.Labels{"version": programVersion()},
 	})
 	build.Set(1)
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build)
-	return &ops{registry: reg, metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{})}
+	panics := prometheus.NewCounter(prometheus.CounterOpts{Name: "vippsauth_panics_total", Help: "Requests ended by a fault of ours."})
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build, panics)
+	return &ops{registry: reg, metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), panics: panics}
 }
 
 func (o *ops) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -181,7 +181,7 @@ func (s *service) drain(ctx context.Context, servers []stopper) {
 // in every check, and stallGuard ends connections whose answers nobody takes.
 func (s *service) server(requests context.Context, h http.Handler, proxies bool) *http.Server {
 	srv := &http.Server{
-		Handler:                      h,
+		Handler:                      s.recovered(h, proxies),
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  requestTimeout,
 		IdleTimeout:                  idleTimeout,

@@ -160,7 +160,7 @@ func (p *program) faults() []string {
 	p.mu.Lock()
 	found := append([]string(nil), p.sudden...)
 	p.mu.Unlock()
-	for _, bad := range []string{"DATA RACE", "panic:", "fatal error:", "http: panic serving"} {
+	for _, bad := range []string{"DATA RACE", "panic:", "fatal error:", "http: panic serving", "ended by a fault of ours"} {
 		if i := bytes.Index(b, []byte(bad)); i >= 0 {
 			found = append(found, fmt.Sprintf("%s says:\n%s", p.name, strings.TrimSpace(string(b[max(0, i-200):min(len(b), i+3000)]))))
 		}
