@@ -158,7 +158,7 @@ func (c *caddyAdmin) reload(ctx context.Context) error {
 	c.reloads++
 	ctx, cancel := context.WithTimeout(ctx, startsWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.path, "reload", "--config", c.config, "--adapter", "caddyfile", "--address", c.admin, "--force") //nolint:gosec // what we have built
+	cmd := exec.CommandContext(ctx, c.path, "reload", "--config", c.config, "--adapter", "caddyfile", "--address", c.admin, "--force")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("caddy reload: %w: %s", err, out[max(0, len(out)-1000):])
 	}

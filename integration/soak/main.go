@@ -64,7 +64,7 @@ func main() {
 	}
 	fmt.Print(r.summary())
 	if len(r.failures()) > 0 {
-		os.Exit(1) //nolint:gocritic // the signals end with the process
+		os.Exit(1)
 	}
 }
 

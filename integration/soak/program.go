@@ -50,7 +50,7 @@ func (p *program) start(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(p.path, p.args...) //nolint:gosec,noctx // what we have built or what is installed; ended by stop
+	cmd := exec.Command(p.path, p.args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + p.dir, "GORACE=halt_on_error=0"}, p.env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
@@ -187,7 +187,7 @@ func build(ctx context.Context, root, pkg, to string, race bool) error {
 	if race {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...) //nolint:gosec // our own packages
+	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	cmd.Env = append(os.Environ(), cgo, "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
@@ -204,7 +204,7 @@ func freeAddrs(n int) ([]string, error) {
 		if err != nil {
 			continue
 		}
-		defer ln.Close() //nolint:gocritic // all stay taken until all are known
+		defer ln.Close()
 		if addrs = append(addrs, ln.Addr().String()); len(addrs) == n {
 			return addrs, nil
 		}

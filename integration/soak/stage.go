@@ -20,7 +20,7 @@ import (
 
 const (
 	clientID     = "soak-shop"
-	clientSecret = "soak secret+/=:" //nolint:gosec // the emulator's
+	clientSecret = "soak secret+/=:"
 )
 
 // stage is the whole site: provider, services, front, application, and the wires between them.

@@ -40,7 +40,7 @@ type trouble struct {
 }
 
 func newTrouble(s *stage, r *report) *trouble {
-	return &trouble{stage: s, report: r, random: rand.New(rand.NewPCG(s.plan.seed, 35))} //nolint:gosec // chance that can be had again
+	return &trouble{stage: s, report: r, random: rand.New(rand.NewPCG(s.plan.seed, 35))}
 }
 
 // make lets things go wrong for a while, and puts everything right in the end.

@@ -160,16 +160,14 @@ func reset(c *net.TCPConn) {
 }
 
 // resetAll resets a share of the connections that there are.
-func (w *wire) resetAll(share float64) (n int) {
+func (w *wire) resetAll(share float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
 		if rand.Float64() < share {
 			reset(c)
-			n++
 		}
 	}
-	return n
 }
 
 func (w *wire) close() {
