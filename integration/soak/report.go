@@ -26,7 +26,7 @@ type report struct {
 	requests, atApp, right, logins, silent, asked, notMe, logouts int
 	givenUp, cut                                                  int
 	byKey, flickers, lost                                         int
-	replayed, passedAlone, passedElsewhere                        int
+	replayed, passedAlone, passedElsewhere, passedSoon            int
 	mixUps                                                        int
 	statuses                                                      map[int]int
 	faults                                                        map[string]int
@@ -163,7 +163,11 @@ func (r *report) summary() string {
 	line("no answer", "%d given up by the person, %d cut", r.givenUp, r.cut)
 	line("mix-ups", "%d", r.mixUps)
 	line("lost sessions", "%d; %d refused once; %d ended by a removed key; %d looked at after the last fault", r.lost, r.flickers, r.byKey, r.looked)
-	line("logged out", "%d replayed: %d passed in the process that ended them, %d at another replica or after a restart", r.replayed, r.passedAlone, r.passedElsewhere)
+	elsewhere := fmt.Sprintf("%d at another replica or after a restart", r.passedElsewhere)
+	if r.plan.logoutLasts {
+		elsewhere += fmt.Sprintf(" (%d more for a moment)", r.passedSoon)
+	}
+	line("logged out", "%d replayed: %d passed in the process that ended them, %s", r.replayed, r.passedAlone, elsewhere)
 	for _, l := range r.lives {
 		line(l.name, "started %d times, longest stop %s", l.starts, l.stop.Round(time.Millisecond))
 	}

@@ -59,7 +59,16 @@ func (t *trouble) make(ctx context.Context, d time.Duration) error {
 	} else if d < 2*time.Minute {
 		keysAt = nil // it takes every service's restart three times
 	}
-	var order []int
+	order := t.random.Perm(len(t.faults))
+	slices.SortStableFunc(order, func(a, b int) int { // what has to be early comes first
+		switch {
+		case t.faults[a].early == t.faults[b].early:
+			return 0
+		case t.faults[a].early:
+			return -1
+		}
+		return 1
+	})
 	var rare time.Time
 	for time.Since(begin) < d && ctx.Err() == nil {
 		if len(order) == 0 {
