@@ -137,6 +137,9 @@ func TestSec_D15_CaddyReloads(t *testing.T) {
 			}
 			return true
 		})
+		// Each configuration serves somebody. One that is replaced before it has refuses who comes late, with 503.
+		answered := l.count("in", http.StatusOK)
+		eventually(t, "somebody is served", func() bool { return l.count("in", http.StatusOK) > answered+1 })
 	}
 	l.more()
 	l.end([]int{http.StatusOK}, []int{http.StatusUnauthorized})
