@@ -36,6 +36,7 @@ type plan struct {
 	// logoutLasts makes a cookie that was logged out and still passes a failure everywhere, and not only in the very
 	// process that ended it.
 	logoutLasts bool
+	faults      int // that there have to be at least, for up to four times the duration where a machine is busy
 	seed        uint64
 	keep        bool // the directory with what the programs said
 }

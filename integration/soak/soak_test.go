@@ -41,7 +41,7 @@ func TestSec_D34_D35_RightPersonAlways(t *testing.T) {
 			if race {
 				needs(t, "gcc")
 			}
-			p := plan{duration: 14 * time.Second, people: 40, think: 500 * time.Millisecond, front: front, replicas: 2, race: race, seed: uint64(time.Now().UnixNano())}
+			p := plan{duration: 14 * time.Second, people: 40, think: 500 * time.Millisecond, front: front, replicas: 2, race: race, faults: 10, seed: uint64(time.Now().UnixNano())}
 			r, err := p.run(t.Context())
 			if err != nil {
 				t.Fatal(err)

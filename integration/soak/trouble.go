@@ -70,7 +70,8 @@ func (t *trouble) make(ctx context.Context, d time.Duration) error {
 		return 1
 	})
 	var rare time.Time
-	for time.Since(begin) < d && ctx.Err() == nil {
+	made := 0
+	for (time.Since(begin) < d || made < t.stage.plan.faults && time.Since(begin) < 4*d) && ctx.Err() == nil {
 		if len(order) == 0 {
 			order = t.random.Perm(len(t.faults))
 		}
@@ -87,6 +88,7 @@ func (t *trouble) make(ctx context.Context, d time.Duration) error {
 		if f.rarely {
 			rare = time.Now()
 		}
+		made++
 		t.report.fault(f.name)
 		if err := f.do(); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
