@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,17 +15,20 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-// asProvider puts a handler in the provider's place, at its address. It gets what is asked, and may pass it on.
+// asProvider makes a handler the site's provider. It gets what is asked, and may pass it on.
 func (f *front) asProvider(h func(provider http.Handler, w http.ResponseWriter, r *http.Request)) {
 	f.t.Helper()
-	u, err := url.Parse(f.vipps.URL)
+	port := strconv.Itoa(freePort(f.t))
+	e, err := emulator.New(emulator.Config{
+		BaseURL: "http://127.0.0.1:" + port, Spinner: -1,
+		Clients: []emulator.Client{{ID: clientID, Secret: clientSecret, Name: "Integration", RedirectURIs: []string{f.origin + "/_vipps/callback"}}},
+	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if err := f.vipps.Close(); err != nil {
-		f.t.Fatal(err)
-	}
-	serveOn(f.t, u.Port(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(f.vipps.Emulator, w, r) }))
+	serveOn(f.t, port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(e, w, r) }))
+	f.vipps = &emulator.Server{Emulator: e, URL: e.BaseURL(), Issuer: e.Issuer()}
+	f.as(phoneAase)
 }
 
 // A provider that is slow in one of three ways when codes are redeemed: it says nothing, nothing after its headers, or a byte a
