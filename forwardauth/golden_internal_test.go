@@ -222,7 +222,9 @@ func TestSec_B048_KeysThatShift(t *testing.T) {
 		}
 	}
 	s := NewState()
-	ref := func(id string) sessionRef { return sessionRef{sessionDigest(id), personDigest("issuer", "sub"), now.Unix()} }
+	ref := func(id string) sessionRef {
+		return sessionRef{sessionDigest(id), personDigest("issuer", "sub"), now.Unix()}
+	}
 	if !s.use("id", now, now.Add(time.Hour)) || s.isRevoked(ref("id"), now) {
 		t.Error("a state that was used ends the session of the same id")
 	}

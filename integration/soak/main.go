@@ -33,12 +33,9 @@ type plan struct {
 	front    string
 	replicas int  // of the service; 1 where the front is the service itself
 	race     bool // build with the race detector
-	// logoutLasts makes a cookie that was logged out and still passes a failure everywhere, and not only in the very
-	// process that ended it.
-	logoutLasts bool
-	faults      int // that there have to be at least, for up to four times the duration where a machine is busy
-	seed        uint64
-	keep        bool // the directory with what the programs said
+	faults   int  // that there have to be at least, for up to four times the duration where a machine is busy
+	seed     uint64
+	keep     bool // the directory with what the programs said
 }
 
 var fronts = []string{"nginx", "haproxy", "sidecar", "caddy"}
@@ -53,7 +50,6 @@ func main() {
 	flag.StringVar(&p.front, "front", "nginx", "what people talk to: "+strings.Join(fronts, ", "))
 	flag.IntVar(&p.replicas, "replicas", 2, "services behind nginx or HAProxy")
 	flag.BoolVar(&p.race, "race", true, "build the services with the race detector")
-	flag.BoolVar(&p.logoutLasts, "logout-lasts", false, "a logged-out cookie that passes at another replica, or after a restart, is a failure too")
 	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().UnixNano()), "chooses the order of what goes wrong")
 	flag.BoolVar(&p.keep, "keep", false, "keep the logs of the programs")
 	flag.Parse()

@@ -411,7 +411,7 @@ func (s *seat) replay(ctx context.Context, e ended) {
 	passes := s.tries(ctx, e)
 	alone := s.stage.plan.replicas == 1 && s.stage.services[0].since().Before(e.at)
 	for range 3 {
-		if !passes || alone || !s.stage.plan.logoutLasts {
+		if !passes || alone {
 			break
 		}
 		pause(ctx, 1500*time.Millisecond)

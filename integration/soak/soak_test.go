@@ -88,6 +88,7 @@ func TestReportFails(t *testing.T) {
 		"a lost session":        func(r *report) { r.lostSession(7, nil) },
 		"a session that blinks": func(r *report) { r.flicker(7, nil) },
 		"a replay that passes":  func(r *report) { r.replayPassed(true, nil) },
+		"a replay elsewhere":    func(r *report) { r.replayPassed(false, nil) },
 		"memory that grows": func(r *report) {
 			r.judge(growing(func(m *sample, n float64) { m.rss += 2e6 * n }), []*program{{name: "replica"}})
 		},
@@ -107,13 +108,8 @@ func TestReportFails(t *testing.T) {
 	}
 	r := newReport(plan{})
 	r.judge(growing(func(*sample, float64) {}), []*program{{name: "replica"}})
-	r.replayPassed(false, nil)
 	if len(r.failures()) != 0 || !strings.Contains(r.summary(), "flat") {
 		t.Errorf("what goes well: %s", r.summary())
-	}
-	r.plan.logoutLasts = true
-	if r.replayPassed(false, nil); len(r.failures()) != 1 {
-		t.Error("-logout-lasts does nothing")
 	}
 }
 
