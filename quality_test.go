@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -131,15 +129,9 @@ func TestSec_D55_ForbiddenParts(t *testing.T) {
 		"httputil.NewSingleHostReverseProxy": "has a Director", "md5.New": "is broken", "sha1.New": "is broken", "exec.Command": "starts programs", "template.HTML": "is not escaped",
 		"template.JS": "is not escaped", "unsafe.Pointer": "is unsafe",
 	}
-	jitter := []string{"vipps/cached.go", "cmd/vippsauth/service.go"} // when to try again is no secret
 	for _, s := range programs {
 		if strings.HasPrefix(s.path, "integration/") {
 			continue
-		}
-		for _, i := range s.file.Imports {
-			if path, _ := strconv.Unquote(i.Path.Value); strings.HasPrefix(path, "math/rand") && !slices.Contains(jitter, s.path) { //nolint:errcheck // the compiler read it
-				t.Errorf("%s imports %s: what is random here is secret", s.path, path)
-			}
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			at := func(what, why string) { t.Errorf("%s: %s %s", fset.Position(n.Pos()), what, why) }
