@@ -40,6 +40,7 @@ type seen struct {
 	Sum               string // SHA-256 of the body, in hex
 	Length            int64
 	Body              string // its beginning
+	Trailer           http.Header
 }
 
 func startApp(t testing.TB) *app {
@@ -90,7 +91,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mu.Lock()
-	a.seen = append(a.seen, seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), hex.EncodeToString(sum.Sum(nil)), n, head.String()})
+	a.seen = append(a.seen, seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), hex.EncodeToString(sum.Sum(nil)), n, head.String(), r.Trailer.Clone()})
 	a.mu.Unlock()
 	switch r.URL.Path {
 	case "/ws":
@@ -187,6 +188,13 @@ func (a *app) hits() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.seen)
+}
+
+// forget drops the requests that it has kept.
+func (a *app) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen = nil
 }
 
 // last is the last request that the app got.

@@ -56,20 +56,22 @@ func spoofedConnection(t *testing.T, f *front) {
 	}
 }
 
-// folded gives the values of every header that an app behind CGI, FastCGI or WSGI reads as name: there only letters and
-// digits are told apart (RFC 3875, section 4.1.18, and what servers make of it).
+// foldedName is a header's name for an app behind CGI, FastCGI or WSGI: there only letters and digits are told apart
+// (RFC 3875, section 4.1.18, and what servers make of it).
+func foldedName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(name))
+}
+
+// folded gives the values of every header that such an app reads as name.
 func folded(h http.Header, name string) []string {
-	fold := func(name string) string {
-		return strings.Map(func(r rune) rune {
-			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-				return r
-			}
-			return '_'
-		}, strings.ToLower(name))
-	}
 	var values []string
 	for key := range h {
-		if fold(key) == fold(name) {
+		if foldedName(key) == foldedName(name) {
 			values = append(values, h[key]...)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -106,6 +107,9 @@ func (s *sidecar) rewrite(r *httputil.ProxyRequest) {
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
 	}
+	if r.Out.Body != nil && r.Out.Body != http.NoBody {
+		r.Out.Body = &clientBody{ReadCloser: r.Out.Body}
+	}
 	if len(r.Out.Trailer) > 0 && r.Out.Body != nil {
 		r.Out.Body = &trailed{ReadCloser: r.Out.Body, in: r.In, out: r.Out}
 	}
@@ -127,13 +131,44 @@ func (t *trailed) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// A clientBody remembers that it could not be read, so that nobody takes what a client did for what the application did.
+type clientBody struct {
+	io.ReadCloser
+	broken atomic.Bool // the transport reads it beside the handler
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.broken.Store(true)
+	}
+	return n, err
+}
+
+// clientBroke reports whether the body of a request to the application was none.
+func clientBroke(r *http.Request) bool {
+	body := r.Body
+	if t, ok := body.(*trailed); ok {
+		body = t.ReadCloser
+	}
+	b, ok := body.(*clientBody)
+	return ok && b.broken.Load()
+}
+
 // failed answers in place of an application that doesn't.
 func (s *sidecar) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil { // the client went away
 		return
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok && tooLarge != nil {
+		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "request body too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	if clientBroke(r) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Connection", "close") // nobody knows where the next request begins
+		http.Error(w, "malformed request body", http.StatusBadRequest)
 		return
 	}
 	status := http.StatusBadGateway

@@ -1,0 +1,253 @@
+package integration_test
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A battery drives the corpus through one way into a site.
+type battery struct {
+	f     *front
+	judge *judge
+	send  func(t testing.TB, s shot) []reply
+	good  *wire // of somebody who has a session and does no harm
+	own   []*process
+	shots int
+}
+
+// Every line of the corpus at every endpoint, behind everything that the site can be behind, with a session and without.
+func TestSec_Corpus(t *testing.T) {
+	t.Parallel()
+	lines := hostileLines(t)
+	for name, start := range map[string]func(t *testing.T) *battery{
+		"service":                     func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.1") },
+		"service asked by a stranger": func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.2") },
+		"sidecar": func(t *testing.T) *battery {
+			f := newFront(t)
+			f.sidecar()
+			return newBattery(t, f, &judge{fromProxy: []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}}, f.service)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t)
+			b.run(t, lines)
+		})
+	}
+}
+
+// serviceBattery is the standalone service, as a proxy or a stranger reaches it.
+func serviceBattery(t *testing.T, from string) *battery {
+	f := newFront(t)
+	f.addr, f.ops = "127.0.0.1:"+f.port(), freeAddr(t)
+	f.serve("--trusted-proxies=127.0.0.1")
+	return newBatteryFrom(t, from, f, &judge{direct: true, trusts: from == "127.0.0.1", fromProxy: []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}}, f.service)
+}
+
+func newBattery(t *testing.T, f *front, j *judge, own ...*process) *battery {
+	return newBatteryFrom(t, "127.0.0.1", f, j, own...)
+}
+
+// newBatteryFrom logs two people in and looks at how the app gets to know them.
+func newBatteryFrom(t *testing.T, from string, f *front, j *judge, own ...*process) *battery {
+	t.Helper()
+	scheme, host, _ := strings.Cut(f.origin, "://")
+	j.visitor = visitor{host: host, origin: f.origin, provider: strings.TrimSuffix(f.vipps.URL, "/") + "/", name: "vippsauth", otherName: "__Host-vippsauth", values: map[string]string{}}
+	if scheme == "https" {
+		j.name, j.otherName = j.otherName, j.name
+	}
+	j.app, j.people, j.subs = f.app, map[string]http.Header{}, map[string]string{}
+	if j.bare == nil {
+		j.bare = []int{400, 408, 413, 414, 417, 431, 501, 505}
+	}
+	b := &battery{f: f, judge: j, own: own, good: &wire{addr: "127.0.0.1:" + f.port(), from: from}}
+	b.send = b.over(&wire{addr: b.good.addr, from: from})
+	for _, phone := range []string{phonePer, phoneAase} {
+		f.as(phone)
+		who := f.browser()
+		who.open(f.origin + "/_vipps/login?rd=%2F")
+		for _, c := range who.cookies(f.origin) {
+			if c.Name == j.name {
+				j.values[phone] = c.Value
+			}
+		}
+		me := who.send(http.MethodGet, f.origin+"/_vipps/me", fetching(), nil)
+		sub := regexp.MustCompile(`"sub":"([^"]+)"`).FindStringSubmatch(me.text)
+		if j.values[phone] == "" || sub == nil {
+			t.Fatalf("no session: %d at %v", me.StatusCode, who.trail)
+		}
+		j.subs[phone] = sub[1]
+		a := b.ask(t, j.get(b.goodPath(), j.name+"="+j.values[phone], phone))
+		if j.people[phone] = identity(a.header); !j.direct {
+			j.people[phone] = identity(f.app.last().Header)
+		}
+		if subs := j.people[phone]["X-Vipps-Sub"]; (!j.direct || j.trusts) && !slices.Equal(subs, sub[1:]) {
+			t.Fatalf("%d with %v", a.status, j.people[phone])
+		}
+	}
+	return b
+}
+
+func (b *battery) goodPath() string {
+	if b.judge.direct {
+		return "/_vipps/authz/forward-auth"
+	}
+	return "/good"
+}
+
+// over sends shots over HTTP/1.
+func (b *battery) over(w *wire) func(testing.TB, shot) []reply {
+	b.f.t.Cleanup(w.close)
+	return func(t testing.TB, s shot) []reply {
+		if s.alone {
+			return w.alone(t, s.bytes, s.method, nextRequest(b.judge.host))
+		}
+		return []reply{w.ask(t, s.bytes, s.method)}
+	}
+}
+
+// ask sends a harmless request.
+func (b *battery) ask(t testing.TB, s shot) reply { return b.good.ask(t, s.bytes, s.method) }
+
+// run fires every line, and looks at what is left of the processes afterwards.
+func (b *battery) run(t *testing.T, lines []hostileLine) {
+	for _, l := range lines { // warm up: what is kept for good is kept by now
+		if l.number%10 == 0 {
+			b.line(t, l)
+		}
+	}
+	b.good.close()
+	before := b.usage(t)
+	for _, l := range lines {
+		t.Run(l.name(), func(t *testing.T) { b.line(t, l) })
+	}
+	b.good.close()
+	b.settled(t, before)
+	t.Logf("%d requests of %d lines", b.shots, len(lines))
+}
+
+// line fires one line, without and with a session, each twice, and then asks as somebody who does no harm.
+func (b *battery) line(t *testing.T, l hostileLine) {
+	t.Helper()
+	for _, session := range []bool{false, true} {
+		for _, s := range b.judge.shots(l, session, func() (string, string) { return b.attempt(t) }) {
+			var before []reply
+			for i := range 2 {
+				b.f.app.forget()
+				answers := b.send(t, s)
+				b.shots++
+				b.judge.shot(t, s, answers, b.f.app.since(0))
+				if i > 0 {
+					b.judge.same(t, s, before, answers)
+				}
+				before = answers
+			}
+		}
+	}
+	b.stillGood(t)
+	if t.Failed() {
+		t.Logf("%s:%d: %.300s", l.file, l.number, l.text)
+	}
+}
+
+// stillGood: the session that all this was sent with is alive, and its owner's.
+func (b *battery) stillGood(t *testing.T) {
+	t.Helper()
+	j := b.judge
+	b.f.app.forget()
+	a := b.ask(t, j.get(b.goodPath(), j.name+"="+j.values[phoneAase], phoneAase))
+	hits := b.f.app.since(0)
+	switch {
+	case j.direct && !j.trusts:
+		if a.status != http.StatusForbidden {
+			t.Errorf("I8: a stranger is answered %d", a.status)
+		}
+	case a.status != http.StatusOK, !j.direct && (len(hits) != 1 || hits[0].URI != "/good"):
+		t.Errorf("I9: afterwards: %d, the app was asked %d times", a.status, len(hits))
+	case j.direct:
+		j.decision(t, shot{where: "afterwards", target: b.goodPath(), who: phoneAase}, a)
+	default:
+		j.hit(t, shot{where: "afterwards", who: phoneAase}, hits[0])
+	}
+}
+
+// attempt starts a login and gives its cookie and its state.
+func (b *battery) attempt(t *testing.T) (cookie, state string) {
+	t.Helper()
+	a := b.ask(t, b.judge.get("/_vipps/login?rd=%2Fx", "", ""))
+	for _, line := range a.header["Set-Cookie"] {
+		if pair, _, _ := strings.Cut(line, ";"); strings.Contains(pair, "-login-") {
+			cookie = pair
+		}
+	}
+	m := regexp.MustCompile(`[?&]state=([^&]+)`).FindStringSubmatch(a.header.Get("Location"))
+	if m == nil || cookie == "" {
+		t.Fatalf("no login starts: %d %v", a.status, a.header)
+	}
+	b.f.secrets.add("state", m[1])
+	return cookie, m[1]
+}
+
+// usage is what a process holds.
+type usage struct {
+	files      int
+	memory     int
+	goroutines int // 0 where it doesn't say
+}
+
+func (b *battery) usage(t *testing.T) (all []usage) {
+	t.Helper()
+	for _, p := range b.own {
+		all = append(all, b.usageOf(t, p))
+	}
+	return all
+}
+
+func (b *battery) usageOf(t *testing.T, p *process) usage {
+	t.Helper()
+	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
+	if err != nil {
+		t.Skipf("no /proc here: %v", err)
+	}
+	return usage{files: len(files), memory: memory(t, p, "VmRSS"), goroutines: b.goroutines(p)}
+}
+
+// goroutines reads the service's metrics.
+func (b *battery) goroutines(p *process) int {
+	if p != b.f.service {
+		return 0
+	}
+	in := bufio.NewScanner(strings.NewReader(b.f.get("http://" + b.f.ops + "/metrics").text))
+	for in.Scan() {
+		if text, ok := strings.CutPrefix(in.Text(), "go_goroutines "); ok {
+			n, _ := strconv.Atoi(text) // 0 fails the comparison
+			return n
+		}
+	}
+	return 0
+}
+
+// settled: nothing of all those requests is left (I4), but for what the Go runtime keeps of memory.
+func (b *battery) settled(t *testing.T, before []usage) {
+	t.Helper()
+	for i, p := range b.own {
+		var now usage
+		eventually(t, p.name+" has let go of everything", func() bool {
+			now = b.usageOf(t, p)
+			return now.files <= before[i].files+4 && now.goroutines <= before[i].goroutines+6
+		})
+		if grown := now.memory - before[i].memory; grown > 32<<20 {
+			t.Errorf("I4: %s has grown by %d MiB", p.name, grown>>20)
+		}
+		if text := p.out.String(); strings.Contains(text, "panic") || strings.Contains(text, "goroutine ") {
+			t.Errorf("I4: %s panicked: %.300s", p.name, text[max(strings.Index(text, "panic"), 0):])
+		}
+	}
+}
