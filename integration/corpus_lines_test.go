@@ -295,7 +295,9 @@ func (v visitor) pathShots(l hostileLine, session bool) (shots []shot) {
 	for i, where := range []string{"forward-auth", "auth-request", "challenge"} {
 		s := v.get("/_vipps/authz/"+where, cookie, who)
 		about := v.question(text)
-		s.lines = append(slices.DeleteFunc(s.lines, func(line string) bool { return strings.HasPrefix(line, "X-Forwarded-Uri:") || strings.HasPrefix(line, "X-Original-URL:") }), about[3], about[5])
+		s.lines = append(slices.DeleteFunc(s.lines, func(line string) bool {
+			return strings.HasPrefix(line, "X-Forwarded-Uri:") || strings.HasPrefix(line, "X-Original-URL:")
+		}), about[3], about[5])
 		s.where = fmt.Sprintf("%s about it (%d)", where, i)
 		add(v.write(s))
 	}

@@ -26,15 +26,7 @@ type battery struct {
 func TestSec_Corpus(t *testing.T) {
 	t.Parallel()
 	lines := hostileLines(t)
-	for name, start := range map[string]func(t *testing.T) *battery{
-		"service":                     func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.1") },
-		"service asked by a stranger": func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.2") },
-		"sidecar": func(t *testing.T) *battery {
-			f := newFront(t)
-			f.sidecar()
-			return newBattery(t, f, &judge{fromProxy: []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}}, f.service)
-		},
-	} {
+	for name, start := range batteries() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := start(t)
@@ -43,12 +35,47 @@ func TestSec_Corpus(t *testing.T) {
 	}
 }
 
+// batteries are the ways into a site. Each says which answers a server in front gives of its own accord.
+func batteries() map[string]func(t *testing.T) *battery {
+	asked := func(program string, j judge, start func(t *testing.T, f *front)) func(t *testing.T) *battery {
+		return func(t *testing.T) *battery {
+			if program != "" {
+				need(t, program)
+			}
+			f := newFront(t)
+			f.serve("--trusted-proxies=loopback")
+			start(t, f)
+			j.bare = append(slices.Clone(j.bare), http.StatusNotFound) // for what is not for browsers
+			return newBattery(t, f, &j, f.service)
+		}
+	}
+	return map[string]func(t *testing.T) *battery{
+		"service":                     func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.1") },
+		"service asked by a stranger": func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.2") },
+		"sidecar": func(t *testing.T) *battery {
+			f := newFront(t)
+			f.sidecar()
+			return newBattery(t, f, &judge{excuses: goExcuses()}, f.service)
+		},
+		"nginx":              asked("nginx", judge{excuses: goExcuses(excuse{503, headerNoGoReads}), bare: []int{301, 405}}, func(t *testing.T, f *front) { startNginx(t, f) }),
+		"haproxy":            asked("haproxy", judge{excuses: goExcuses(excuse{503, headerNoGoReads}, excuse{500, targetNoHAProxyReads}), trailers: true}, func(t *testing.T, f *front) { startHAProxy(t, f) }),
+		"caddy forward_auth": asked("", judge{excuses: goExcuses(excuse{502, bodyNoCaddyReads}, excuse{503, bodyNoCaddyReads}), caddy: true, trailers: true, bare: []int{405}}, startCaddyForwardAuth),
+		"caddy module": func(t *testing.T) *battery {
+			f := newFront(t)
+			f.secrets.add("client secret", clientSecret)
+			f.judge = startCaddy(t, f, "", moduleSite(f, ""))
+			f.checkLog(f.judge)
+			return newBattery(t, f, &judge{excuses: goExcuses(excuse{502, bodyNoCaddyReads}), caddy: true, bare: []int{404, 405}}, f.judge)
+		},
+	}
+}
+
 // serviceBattery is the standalone service, as a proxy or a stranger reaches it.
 func serviceBattery(t *testing.T, from string) *battery {
 	f := newFront(t)
 	f.addr, f.ops = "127.0.0.1:"+f.port(), freeAddr(t)
 	f.serve("--trusted-proxies=127.0.0.1")
-	return newBatteryFrom(t, from, f, &judge{direct: true, trusts: from == "127.0.0.1", fromProxy: []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}}, f.service)
+	return newBatteryFrom(t, from, f, &judge{direct: true, trusts: from == "127.0.0.1", excuses: goExcuses()}, f.service)
 }
 
 func newBattery(t *testing.T, f *front, j *judge, own ...*process) *battery {
@@ -64,9 +91,7 @@ func newBatteryFrom(t *testing.T, from string, f *front, j *judge, own ...*proce
 		j.name, j.otherName = j.otherName, j.name
 	}
 	j.app, j.people, j.subs = f.app, map[string]http.Header{}, map[string]string{}
-	if j.bare == nil {
-		j.bare = []int{400, 408, 413, 414, 417, 431, 501, 505}
-	}
+	j.bare = append(j.bare, 400, 408, 413, 414, 417, 431, 501, 505)
 	b := &battery{f: f, judge: j, own: own, good: &wire{addr: "127.0.0.1:" + f.port(), from: from}}
 	b.send = b.over(&wire{addr: b.good.addr, from: from})
 	for _, phone := range []string{phonePer, phoneAase} {
@@ -137,7 +162,7 @@ func (b *battery) run(t *testing.T, lines []hostileLine) {
 func (b *battery) line(t *testing.T, l hostileLine) {
 	t.Helper()
 	for _, session := range []bool{false, true} {
-		for _, s := range b.judge.shots(l, session, func() (string, string) { return b.attempt(t) }) {
+		for _, s := range b.judge.shots(l, session, func() (string, string) { return b.attempt(t, strings.HasPrefix(l.text, "?")) }) {
 			var before []reply
 			for i := range 2 {
 				b.f.app.forget()
@@ -172,14 +197,15 @@ func (b *battery) stillGood(t *testing.T) {
 	case a.status != http.StatusOK, !j.direct && (len(hits) != 1 || hits[0].URI != "/good"):
 		t.Errorf("I9: afterwards: %d, the app was asked %d times", a.status, len(hits))
 	case j.direct:
-		j.decision(t, shot{where: "afterwards", target: b.goodPath(), who: phoneAase}, a)
+		j.decision(t, shot{where: "afterwards", target: b.goodPath(), who: phoneAase}, a, false)
 	default:
 		j.hit(t, shot{where: "afterwards", who: phoneAase}, hits[0])
 	}
 }
 
-// attempt starts a login and gives its cookie and its state.
-func (b *battery) attempt(t *testing.T) (cookie, state string) {
+// attempt starts a login and gives its cookie and its state. That is a secret at the address of the callback; at another one
+// it is what a client has written there.
+func (b *battery) attempt(t *testing.T, secret bool) (cookie, state string) {
 	t.Helper()
 	a := b.ask(t, b.judge.get("/_vipps/login?rd=%2Fx", "", ""))
 	for _, line := range a.header["Set-Cookie"] {
@@ -191,7 +217,9 @@ func (b *battery) attempt(t *testing.T) (cookie, state string) {
 	if m == nil || cookie == "" {
 		t.Fatalf("no login starts: %d %v", a.status, a.header)
 	}
-	b.f.secrets.add("state", m[1])
+	if secret {
+		b.f.secrets.add("state", m[1])
+	}
 	return cookie, m[1]
 }
 

@@ -31,10 +31,40 @@ type judge struct {
 	direct bool // the standalone service: it has no app behind it, and proxies ask it
 	trusts bool // it trusts us as a proxy
 
-	people    map[string]http.Header // the identity of each person as the app gets it, by phone number
-	subs      map[string]string
-	fromProxy []int // statuses above 499 that the proxy in front gives of itself, without having asked
-	bare      []int // statuses that the server in front gives of itself, without a page of ours
+	people   map[string]http.Header // the identity of each person as the app gets it, by phone number
+	subs     map[string]string
+	bare     []int // statuses that the server in front gives of itself, without a page of ours
+	excuses  []excuse
+	caddy    bool
+	trailers bool // it passes a request's trailers on as they are, which SECURITY.md says of it
+}
+
+// An excuse is a status above 499 that a server in front gives of its own accord, and which requests get it. Nothing has
+// reached the app then.
+type excuse struct {
+	status int
+	when   *regexp.Regexp
+}
+
+// goExcuses: net/http refuses a Transfer-Encoding and a version that it doesn't know.
+func goExcuses(more ...excuse) []excuse {
+	return append(more,
+		excuse{http.StatusNotImplemented, regexp.MustCompile(`(?i)transfer-encoding`)},
+		excuse{http.StatusHTTPVersionNotSupported, regexp.MustCompile(`HTT`)},
+	)
+}
+
+var (
+	// headerNoGoReads: net/http says 400 to a proxy that passes such a header on, of which the proxy makes 503.
+	headerNoGoReads = regexp.MustCompile(`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`)
+	// targetNoHAProxyReads: it has no host that HAProxy could replace.
+	targetNoHAProxyReads = regexp.MustCompile(`^GET (http|file):///`)
+	// bodyNoCaddyReads: of a body that is none, Caddy says that the application doesn't answer.
+	bodyNoCaddyReads = regexp.MustCompile(`chunked\r\n\r\n(5;a=\n|F{17}|-1)`)
+)
+
+func (j *judge) excused(s shot, a reply) bool {
+	return slices.ContainsFunc(j.excuses, func(e excuse) bool { return e.status == a.status && e.when.MatchString(s.bytes) })
 }
 
 // identity are the headers in our namespace, for the most careless reader.
@@ -83,10 +113,10 @@ func (j *judge) hit(t *testing.T, s shot, got seen) {
 	if own := identity(got.Header); !maps.EqualFunc(own, want, slices.Equal) {
 		t.Errorf("I1: %s: the app gets %v, want %v", s.where, own, want)
 	}
-	if own := identity(got.Trailer); len(own) > 0 {
+	if own := identity(got.Trailer); len(own) > 0 && !j.trailers {
 		t.Errorf("I1: %s: the app gets the trailers %v", s.where, own)
 	}
-	if got.Header["Http2-Settings"] != nil || len(got.Header["Upgrade"]) > 1 || !strings.EqualFold(got.Header.Get("Upgrade"), "websocket") && got.Header.Get("Upgrade") != "" {
+	if len(got.Header["Upgrade"]) > 1 || !strings.EqualFold(got.Header.Get("Upgrade"), "websocket") && got.Header.Get("Upgrade") != "" {
 		t.Errorf("I1: %s: the app gets Upgrade %q", s.where, got.Header["Upgrade"])
 	}
 	for _, line := range got.Header["Cookie"] {
@@ -128,10 +158,10 @@ func (j *judge) answer(t *testing.T, s shot, a reply, appAnswered bool) {
 	if a.status == 0 {
 		return
 	}
-	if a.status >= 500 && !slices.Contains(j.fromProxy, a.status) {
+	if a.status >= 500 && (appAnswered || !j.excused(s, a)) {
 		t.Errorf("I4: %s: %d %.100s", s.where, a.status, a.body)
 	}
-	j.decision(t, s, a)
+	j.decision(t, s, a, appAnswered)
 	j.cookies(t, s, a)
 	j.redirect(t, s, a)
 	if !appAnswered {
@@ -148,11 +178,11 @@ func (j *judge) answer(t *testing.T, s shot, a reply, appAnswered bool) {
 }
 
 // decision is I8 for the answers to what proxies ask.
-func (j *judge) decision(t *testing.T, s shot, a reply) {
+func (j *judge) decision(t *testing.T, s shot, a reply, appAnswered bool) {
 	t.Helper()
 	own := identity(a.header)
 	delete(own, "X-Vipps-Login-Url")
-	if len(own) == 0 && (!isAuthz(s.target) || a.status >= 300) {
+	if len(own) == 0 && (!isAuthz(s.target) || a.status >= 300 || appAnswered) {
 		return
 	}
 	if s.who == "" || !j.direct || !j.trusts || a.status != http.StatusOK || !maps.EqualFunc(own, j.people[s.who], slices.Equal) {
@@ -184,6 +214,9 @@ func (j *judge) redirect(t *testing.T, s shot, a reply) {
 	t.Helper()
 	for _, name := range []string{"Location", "Refresh", "X-Vipps-Login-Url", "Content-Location", "Link"} {
 		for _, to := range a.header[name] {
+			if len(to) > 1 && to[0] == '/' && to[1] != '/' && to[1] != '\\' { // the site's own
+				to = j.origin + to
+			}
 			u, err := url.Parse(to)
 			if err != nil || u.Scheme+"://"+u.Host != j.origin && !strings.HasPrefix(to, j.provider) || u.User != nil || strings.ContainsAny(to, "\\\r\n\t") {
 				t.Errorf("I3: %s: %s is %.200q", s.where, name, to)
@@ -195,12 +228,15 @@ func (j *judge) redirect(t *testing.T, s shot, a reply) {
 // caching is I7, for everything that isn't a server's own refusal to read a request.
 func (j *judge) caching(t *testing.T, s shot, a reply) {
 	t.Helper()
-	if slices.Contains(j.bare, a.status) && a.header["Content-Security-Policy"] == nil && a.header["Vary"] == nil {
+	h := a.header
+	if h["Content-Security-Policy"] == nil && h["Vary"] == nil && (slices.Contains(j.bare, a.status) || j.excused(s, a)) {
 		return
 	}
-	h := a.header
+	if a.status == http.StatusOK && h["Content-Type"] == nil && a.body == "" && (h.Get("Server") == "Caddy" || j.caddy && strings.HasPrefix(s.bytes, "OPTIONS * ")) {
+		return // for a host that Caddy has no site for, and for none
+	}
 	if h.Get("Cache-Control") != "no-store" {
-		t.Errorf("I7: %s: %d may be kept: %v %.60s", s.where, a.status, h, a.body)
+		t.Errorf("I7: %s: %d may be kept: %q %.30q", s.where, a.status, h["Cache-Control"], a.body)
 	}
 	framed := "'none'"
 	if a.status == http.StatusUnauthorized && h.Get("X-Frame-Options") == "SAMEORIGIN" { // in place of the site's own frame
@@ -209,7 +245,7 @@ func (j *judge) caching(t *testing.T, s shot, a reply) {
 	page := strings.HasPrefix(h.Get("Content-Type"), "text/html") && h.Get("Retry-After") == ""
 	if page && (!slices.Contains([]string{"no-referrer", "same-origin"}, h.Get("Referrer-Policy")) || framed == "'none'" && h.Get("X-Frame-Options") != "DENY" ||
 		!strings.HasSuffix(h.Get("Content-Security-Policy"), "frame-ancestors "+framed) || h.Get("X-Content-Type-Options") != "nosniff") {
-		t.Errorf("I7: %s: a page with %v", s.where, h)
+		t.Errorf("I7: %s: %d is a page with %q", s.where, a.status, h["Content-Security-Policy"])
 	}
 	if (a.status == http.StatusFound || a.status == http.StatusUnauthorized) && h.Get("Vary") != "" && !strings.Contains(h.Get("Vary"), "Cookie") {
 		t.Errorf("C-056: %s: %d has Vary %q", s.where, a.status, h.Get("Vary"))
