@@ -10,15 +10,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A battery drives the corpus through one way into a site.
 type battery struct {
 	f     *front
 	judge *judge
-	send  func(t testing.TB, s shot) []reply
-	good  *wire // of somebody who has a session and does no harm
-	own   []*process
+	send  func(t testing.TB, s shot) []reply // answers to what may be several requests
+	good  *wire                              // of somebody who has a session and does no harm
+	own   *process                           // ours among those that run
 	shots int
 }
 
@@ -61,13 +62,30 @@ func batteries() map[string]func(t *testing.T) *battery {
 		"haproxy":            asked("haproxy", judge{excuses: goExcuses(excuse{503, headerNoGoReads}, excuse{500, targetNoHAProxyReads}), trailers: true}, func(t *testing.T, f *front) { startHAProxy(t, f) }),
 		"caddy forward_auth": asked("", judge{excuses: goExcuses(excuse{502, bodyNoCaddyReads}, excuse{503, bodyNoCaddyReads}), caddy: true, trailers: true, bare: []int{405}}, startCaddyForwardAuth),
 		"caddy module": func(t *testing.T) *battery {
-			f := newFront(t)
-			f.secrets.add("client secret", clientSecret)
-			f.judge = startCaddy(t, f, "", moduleSite(f, ""))
-			f.checkLog(f.judge)
-			return newBattery(t, f, &judge{excuses: goExcuses(excuse{502, bodyNoCaddyReads}), caddy: true, bare: []int{404, 405}}, f.judge)
+			return moduleBattery(t, "", func(f *front) string { return moduleSite(f, "") })
+		},
+		"caddy module, HTTP 2": func(t *testing.T) *battery {
+			return moduleBattery(t, ownTLS, func(f *front) string {
+				f.overTLS()
+				f.tls = moduleTLS()
+				return strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)
+			}, "name", "phone number", "e-mail address").overHTTP2() // see TestPassthroughOfAnAppThatClosesEarly
+		},
+		"caddy module, h2c": func(t *testing.T) *battery {
+			return moduleBattery(t, "\tservers {\n\t\tprotocols h1 h2c\n\t}\n", func(f *front) string { return moduleSite(f, "") }, "name", "phone number", "e-mail address").overHTTP2()
 		},
 	}
+}
+
+// moduleBattery is a Caddy with the module, and with its admin API, which says what it uses.
+func moduleBattery(t *testing.T, options string, site func(f *front) string, except ...string) *battery {
+	f := newFront(t)
+	f.secrets.add("client secret", clientSecret)
+	admin, text := freeAddr(t), site(f)
+	f.judge = runCaddy(t, f, write(t, "Caddyfile", caddyfile(t, "\tadmin "+admin+"\n"+options, text)))
+	f.checkLog(f.judge, except...)
+	f.ops = admin
+	return newBattery(t, f, &judge{excuses: goExcuses(excuse{502, bodyNoCaddyReads}), caddy: true, bare: []int{404, 405}}, f.judge)
 }
 
 // serviceBattery is the standalone service, as a proxy or a stranger reaches it.
@@ -78,12 +96,12 @@ func serviceBattery(t *testing.T, from string) *battery {
 	return newBatteryFrom(t, from, f, &judge{direct: true, trusts: from == "127.0.0.1", excuses: goExcuses()}, f.service)
 }
 
-func newBattery(t *testing.T, f *front, j *judge, own ...*process) *battery {
-	return newBatteryFrom(t, "127.0.0.1", f, j, own...)
+func newBattery(t *testing.T, f *front, j *judge, own *process) *battery {
+	return newBatteryFrom(t, "127.0.0.1", f, j, own)
 }
 
 // newBatteryFrom logs two people in and looks at how the app gets to know them.
-func newBatteryFrom(t *testing.T, from string, f *front, j *judge, own ...*process) *battery {
+func newBatteryFrom(t *testing.T, from string, f *front, j *judge, own *process) *battery {
 	t.Helper()
 	scheme, host, _ := strings.Cut(f.origin, "://")
 	j.visitor = visitor{host: host, origin: f.origin, provider: strings.TrimSuffix(f.vipps.URL, "/") + "/", name: "vippsauth", otherName: "__Host-vippsauth", values: map[string]string{}}
@@ -92,8 +110,8 @@ func newBatteryFrom(t *testing.T, from string, f *front, j *judge, own ...*proce
 	}
 	j.app, j.people, j.subs = f.app, map[string]http.Header{}, map[string]string{}
 	j.bare = append(j.bare, 400, 408, 413, 414, 417, 431, 501, 505)
-	b := &battery{f: f, judge: j, own: own, good: &wire{addr: "127.0.0.1:" + f.port(), from: from}}
-	b.send = b.over(&wire{addr: b.good.addr, from: from})
+	b := &battery{f: f, judge: j, own: own, good: &wire{addr: "127.0.0.1:" + f.port(), from: from, tls: f.onlyHTTP1()}}
+	b.send = b.over(&wire{addr: b.good.addr, from: from, tls: b.good.tls})
 	for _, phone := range []string{phonePer, phoneAase} {
 		f.as(phone)
 		who := f.browser()
@@ -141,6 +159,21 @@ func (b *battery) over(w *wire) func(testing.TB, shot) []reply {
 // ask sends a harmless request.
 func (b *battery) ask(t testing.TB, s shot) reply { return b.good.ask(t, s.bytes, s.method) }
 
+// overHTTP2 sends shots over HTTP/2.
+func (b *battery) overHTTP2() *battery {
+	w := &wire2{addr: b.good.addr, tls: b.f.tls}
+	b.f.t.Cleanup(w.close)
+	b.send = func(t testing.TB, s shot) (answers []reply) {
+		for _, r := range asHTTP2(s) {
+			answers = append(answers, w.ask(t, r))
+		}
+		return answers
+	}
+	b.judge.together = true
+	b.judge.excuses = append(b.judge.excuses, excuse{http.StatusBadGateway, lengthNoCaddyReads})
+	return b
+}
+
 // run fires every line, and looks at what is left of the processes afterwards.
 func (b *battery) run(t *testing.T, lines []hostileLine) {
 	for _, l := range lines { // warm up: what is kept for good is kept by now
@@ -182,12 +215,12 @@ func (b *battery) line(t *testing.T, l hostileLine) {
 	}
 }
 
-// stillGood: the session that all this was sent with is alive, and its owner's.
+// stillGood: the session that all this was sent with is alive, and its owner's, on the connection that it was sent on.
 func (b *battery) stillGood(t *testing.T) {
 	t.Helper()
 	j := b.judge
 	b.f.app.forget()
-	a := b.ask(t, j.get(b.goodPath(), j.name+"="+j.values[phoneAase], phoneAase))
+	a := b.send(t, j.get(b.goodPath(), j.name+"="+j.values[phoneAase], phoneAase))[0]
 	hits := b.f.app.since(0)
 	switch {
 	case j.direct && !j.trusts:
@@ -224,58 +257,51 @@ func (b *battery) attempt(t *testing.T, secret bool) (cookie, state string) {
 }
 
 // usage is what a process holds.
-type usage struct {
-	files      int
-	memory     int
-	goroutines int // 0 where it doesn't say
-}
+type usage struct{ files, goroutines, heap int }
 
-func (b *battery) usage(t *testing.T) (all []usage) {
+func (b *battery) usage(t *testing.T) usage {
 	t.Helper()
-	for _, p := range b.own {
-		all = append(all, b.usageOf(t, p))
-	}
-	return all
-}
-
-func (b *battery) usageOf(t *testing.T, p *process) usage {
-	t.Helper()
-	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
+	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(b.own.cmd.Process.Pid), "fd"))
 	if err != nil {
 		t.Skipf("no /proc here: %v", err)
 	}
-	return usage{files: len(files), memory: memory(t, p, "VmRSS"), goroutines: b.goroutines(p)}
-}
-
-// goroutines reads the service's metrics.
-func (b *battery) goroutines(p *process) int {
-	if p != b.f.service {
-		return 0
+	if b.own == b.f.judge { // Caddy can be told to collect its garbage
+		b.f.get("http://" + b.f.ops + "/debug/pprof/heap?gc=1")
 	}
+	u := usage{files: len(files)}
 	in := bufio.NewScanner(strings.NewReader(b.f.get("http://" + b.f.ops + "/metrics").text))
 	for in.Scan() {
-		if text, ok := strings.CutPrefix(in.Text(), "go_goroutines "); ok {
-			n, _ := strconv.Atoi(text) // 0 fails the comparison
-			return n
+		name, text, _ := strings.Cut(in.Text(), " ")
+		n, err := strconv.ParseFloat(text, 64)
+		switch {
+		case err != nil:
+		case name == "go_goroutines":
+			u.goroutines = int(n)
+		case name == "go_memstats_heap_alloc_bytes":
+			u.heap = int(n)
 		}
 	}
-	return 0
+	if u.goroutines == 0 || u.heap == 0 {
+		t.Fatal("the process doesn't say what it uses")
+	}
+	return u
 }
 
-// settled: nothing of all those requests is left (I4), but for what the Go runtime keeps of memory.
-func (b *battery) settled(t *testing.T, before []usage) {
+// settled: nothing of all those requests is left (I4). What the service has not collected yet counts too.
+func (b *battery) settled(t *testing.T, before usage) {
 	t.Helper()
-	for i, p := range b.own {
-		var now usage
-		eventually(t, p.name+" has let go of everything", func() bool {
-			now = b.usageOf(t, p)
-			return now.files <= before[i].files+4 && now.goroutines <= before[i].goroutines+6
-		})
-		if grown := now.memory - before[i].memory; grown > 32<<20 {
-			t.Errorf("I4: %s has grown by %d MiB", p.name, grown>>20)
-		}
-		if text := p.out.String(); strings.Contains(text, "panic") || strings.Contains(text, "goroutine ") {
-			t.Errorf("I4: %s panicked: %.300s", p.name, text[max(strings.Index(text, "panic"), 0):])
-		}
+	var now usage
+	within := func() bool {
+		now = b.usage(t)
+		return now.files <= before.files+4 && now.goroutines <= before.goroutines+6 && now.heap <= before.heap+16<<20
+	}
+	for begin := time.Now(); !within() && time.Since(begin) < startsWithin; {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if !within() {
+		t.Errorf("I4: %s: before %+v, afterwards %+v", b.own.name, before, now)
+	}
+	if text := b.own.out.String(); strings.Contains(text, "panic") || strings.Contains(text, "goroutine ") {
+		t.Errorf("I4: %s panicked: %.300s", b.own.name, text[max(strings.Index(text, "panic"), 0):])
 	}
 }

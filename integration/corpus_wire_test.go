@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 type wire struct {
 	addr string
 	from string // the address of this machine that it comes from
+	tls  *tls.Config
 
 	conn net.Conn
 	in   *bufio.Reader
@@ -42,6 +44,9 @@ func (w *wire) dial(t testing.TB) {
 	conn, err := d.DialContext(t.Context(), "tcp", w.addr)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if w.tls != nil {
+		conn = tls.Client(conn, w.tls)
 	}
 	w.conn, w.in = conn, bufio.NewReader(conn)
 }
