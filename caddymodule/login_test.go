@@ -106,7 +106,7 @@ func TestLoginWithTheModulesEmulator(t *testing.T) {
 
 // Attack: a client sends identity headers of its own, in every spelling that an application might fold into
 // ours, or has the proxy drop ours as hop-by-hop.
-func TestSec_V1_B007_B022_SpoofedHeaders(t *testing.T) {
+func TestSec_B007_B022_B078_B079_SpoofedHeaders(t *testing.T) {
 	s := newServer(t)
 	site := fmt.Sprintf("http://localhost:%d", freePort(t))
 	emu := provider(t, site)
@@ -197,7 +197,7 @@ func TestSec_B026_ClaimsAreNotExpanded(t *testing.T) {
 	}
 }
 
-func TestMatcher(t *testing.T) {
+func TestSec_C021_B024_Matcher(t *testing.T) {
 	s := newServer(t)
 	site := fmt.Sprintf("http://localhost:%d", freePort(t))
 	emu := provider(t, site)
@@ -221,10 +221,10 @@ func TestMatcher(t *testing.T) {
 		{"public", "/public/a", 200},
 		{"public file", "/favicon.ico", 200},
 		{"protected", "/account", 401},
-		{"B-024 encoded slash", "/public/..%2faccount", 401},
-		{"B-024 dots", "/public/%2e%2e/account", 401},
-		{"B-004 fragment", "/account%23/public/", 401},
-		{"query", "/account?/public/", 401},
+		{"B024_encoded slash", "/public/..%2faccount", 401},
+		{"B024_dots", "/public/%2e%2e/account", 401},
+		{"B004_fragment", "/account%23/public/", 401},
+		{"B003_query", "/account?/public/", 401},
 		{"rewritten into public", "/start", 401},
 		{"rewritten out of public", "/public/old", 401},
 		{"front controller", "/front/x", 401},

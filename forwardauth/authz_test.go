@@ -148,7 +148,7 @@ func TestSec_B007_AliasesInForwardAuth(t *testing.T) {
 }
 
 // Only trusted peers may ask, and the log says how to trust one.
-func TestSec_C060_UntrustedPeers(t *testing.T) {
+func TestSec_C060_C064_B005_UntrustedPeers(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*forwardauth.Config){
 		"nobody trusted": func(c *forwardauth.Config) { c.TrustedProxies = nil },

@@ -61,7 +61,7 @@ func (s smuggler) question(target, more, body string) string {
 
 // Attack: what one reader of a connection takes for a body is a second question for another one. Each is answered once,
 // and where two readings are possible the connection ends.
-func TestSec_C06_SmuggledQuestions(t *testing.T) {
+func TestSec_C020_SmuggledQuestions(t *testing.T) {
 	t.Parallel()
 	l := newDialectLab(t)
 	s := l.smuggler()

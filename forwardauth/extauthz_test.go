@@ -127,7 +127,7 @@ func TestExtAuthzMethods(t *testing.T) {
 
 // Sec_V2: path and query are the client's, to the byte: nothing is decoded, cleaned or redirected, and nothing in them is
 // an option, another policy or another endpoint.
-func TestSec_V2_ExtAuthzPathIsOpaque(t *testing.T) {
+func TestSec_B015_B086_ExtAuthzPathIsOpaque(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	in, out := l.loggedIn(phoneAase), l.browser()

@@ -81,7 +81,7 @@ func TestSec_C010_Strip(t *testing.T) {
 	}
 }
 
-func TestSec_V1_CleanConnection(t *testing.T) {
+func TestSec_B078_CleanConnection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string

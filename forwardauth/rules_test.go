@@ -158,7 +158,7 @@ func TestPolicyNeedsLoginWhereTheSiteDoesNot(t *testing.T) {
 }
 
 // V2: an unknown policy is refused, in every dialect, and the log says which there are.
-func TestSec_V2_UnknownPolicy(t *testing.T) {
+func TestSec_B015_C021_UnknownPolicy(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, policies)
 	b := l.loggedIn(phoneAase)

@@ -6,7 +6,7 @@ import (
 )
 
 // Over h2c a client would talk to an application behind a proxy past us: only websockets are upgraded to.
-func TestSec_OnlyWebsocket(t *testing.T) {
+func TestSec_C054_OnlyWebsocket(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		asked []string

@@ -10,7 +10,7 @@ import (
 // FastCGI has an end of its own behind an answer, and Apache lets nobody pass who has all of it but that.
 //
 // Attack: what such an answer has said of the person would go to the browser, as headers Variable-VIPPS_SUB and so on.
-func TestSec_E007_ApacheAnswerWithoutItsEnd(t *testing.T) {
+func TestSec_D25_E007_ApacheAnswerWithoutItsEnd(t *testing.T) {
 	t.Parallel()
 	need(t, "apache2")
 	f := newFront(t)

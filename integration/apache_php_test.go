@@ -138,7 +138,7 @@ func TestApachePHPIsClosed(t *testing.T) {
 }
 
 // Attack: a client names itself in headers. CGI makes variables of them, where - and _ are the same.
-func TestSec_C010_ApachePHP(t *testing.T) {
+func TestSec_C010_C012_B021_ApachePHP(t *testing.T) {
 	t.Parallel()
 	need(t, "apache2")
 	f := newFront(t)

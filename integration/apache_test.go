@@ -244,7 +244,7 @@ func TestApacheProxySecret(t *testing.T) {
 }
 
 // A part of the site asks for a policy, which no client can choose.
-func TestApachePolicy(t *testing.T) {
+func TestSec_C021_ApachePolicy(t *testing.T) {
 	t.Parallel()
 	need(t, "apache2")
 	f := newFront(t)

@@ -58,7 +58,7 @@ func asking(f *front, what, cookies string) string {
 
 // Attack: a client upgrades the connection to HTTP/2 (RFC 7540, section 3.2), in which an application that takes part in
 // that would see only what the client writes, identity headers too.
-func TestSecNoUpgradePastTheProxy(t *testing.T) {
+func TestSec_C054_NoUpgradePastTheProxy(t *testing.T) {
 	t.Parallel()
 	everyFront(t, func(t *testing.T, f *front) {
 		cookies := cookiesOf(f)
@@ -86,7 +86,7 @@ func TestSecNoUpgradePastTheProxy(t *testing.T) {
 }
 
 // Attack: a path that the proxy takes for one of vippsauth's pages, and vippsauth for one of those that only proxies ask.
-func TestSecAuthzIsClosedToDotSegments(t *testing.T) {
+func TestSec_C020_C064_AuthzIsClosedToDotSegments(t *testing.T) {
 	t.Parallel()
 	everyFront(t, func(t *testing.T, f *front) {
 		cookies := cookiesOf(f)
@@ -103,7 +103,7 @@ func TestSecAuthzIsClosedToDotSegments(t *testing.T) {
 }
 
 // Of sessions that hosts share the application learns nothing either.
-func TestSecSharedCookiesStayWithTheProxy(t *testing.T) {
+func TestSec_B046_SharedCookiesStayWithTheProxy(t *testing.T) {
 	t.Parallel()
 	everyFront(t, func(t *testing.T, f *front) {
 		cookies := "a=1; " + cookiesOf(f) + "; __Secure-vippsauth=x; __Secure-vippsauth.1=y; b=2; __Secure-vippsauth-hint=z; __Secure-theirs=3"
@@ -117,7 +117,7 @@ func TestSecSharedCookiesStayWithTheProxy(t *testing.T) {
 }
 
 // Attack: an alias of an identity header, hidden from a check that looks at one alias only.
-func TestSecAliasesBehindAliases(t *testing.T) {
+func TestSec_B007_B022_AliasesBehindAliases(t *testing.T) {
 	t.Parallel()
 	everyFront(t, func(t *testing.T, f *front) {
 		cookies := cookiesOf(f)
@@ -139,7 +139,7 @@ func TestSecAliasesBehindAliases(t *testing.T) {
 }
 
 // Attack: TRACE shows a client what Apache has added to its request.
-func TestSecApacheTrace(t *testing.T) {
+func TestSec_C051_ApacheTrace(t *testing.T) {
 	t.Parallel()
 	need(t, "apache2")
 	f := newFront(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // Attack: a Caddy that lets other spellings of a header through, as earlier ones did and as one can be told to.
-func TestSec_C010_CaddyForwardAuthWithAliases(t *testing.T) {
+func TestSec_C010_B020_B022_CaddyForwardAuthWithAliases(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")

@@ -13,7 +13,7 @@ import (
 
 // A legacy app of PHP and files behind the module, with nothing between them but Caddy's php_fastcgi. It reads REMOTE_USER
 // or HTTP_X_VIPPS_…, and attack: PHP reads x_vipps_sub and X.Vipps.Sub under the same names.
-func TestSec_C010_CaddyPHP(t *testing.T) {
+func TestSec_C010_C012_B021_B022_CaddyPHP(t *testing.T) {
 	t.Parallel()
 	php := need(t, "php-cgi")
 	f := newFront(t)

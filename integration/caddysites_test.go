@@ -25,7 +25,7 @@ func moduleBlock(f *front, matcher, settings string) string {
 }
 
 // A part of a site is protected, and on the rest nobody has an identity, whatever the client writes.
-func TestSec_C010_CaddyPartOfASite(t *testing.T) {
+func TestSec_C010_B102_CaddyPartOfASite(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.checkLog(startCaddy(t, f, "", fmt.Sprintf("%s {\n\t@private {\n\t\tpath /private/* /admin*\n\t\tnot path /private/logo.png\n\t}\n\t%s\n\treverse_proxy %s\n}\n",
@@ -241,7 +241,7 @@ func TestCaddyWildcardOnDemand(t *testing.T) {
 }
 
 // The stock example with a part protected only, as its README says: nobody has an identity on the rest.
-func TestSec_C010_CaddyForwardAuthPartOfASite(t *testing.T) {
+func TestSec_C010_B102_CaddyForwardAuthPartOfASite(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")

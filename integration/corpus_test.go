@@ -24,7 +24,7 @@ type battery struct {
 }
 
 // Every line of the corpus at every endpoint, behind everything that the site can be behind, with a session and without.
-func TestSec_Corpus(t *testing.T) {
+func TestSec_B109_Corpus(t *testing.T) {
 	t.Parallel()
 	lines := hostileLines(t)
 	for name, start := range batteries() {
@@ -69,7 +69,7 @@ func batteries() map[string]func(t *testing.T) *battery {
 				f.overTLS()
 				f.tls = moduleTLS()
 				return strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)
-			}, "name", "phone number", "e-mail address").overHTTP2() // see TestPassthroughOfAnAppThatClosesEarly
+			}, "name", "phone number", "e-mail address").overHTTP2() // see TestSec_D21_PassthroughOfAnAppThatClosesEarly
 		},
 		"caddy module, h2c": func(t *testing.T) *battery {
 			return moduleBattery(t, "\tservers {\n\t\tprotocols h1 h2c\n\t}\n", func(f *front) string { return moduleSite(f, "") }, "name", "phone number", "e-mail address").overHTTP2()

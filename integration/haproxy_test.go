@@ -190,7 +190,7 @@ func TestHAProxyKeepAlive(t *testing.T) {
 }
 
 // A part of the site without login: nobody asks, and no client can pass for a person there.
-func TestHAProxyPublic(t *testing.T) {
+func TestSec_C020_HAProxyPublic(t *testing.T) {
 	t.Parallel()
 	need(t, "haproxy")
 	f := newFront(t)
@@ -222,7 +222,7 @@ func TestHAProxyPublic(t *testing.T) {
 }
 
 // A part of the site with a policy of its own, as the README has it: no other spelling of its path gets past it.
-func TestHAProxyPolicy(t *testing.T) {
+func TestSec_C021_HAProxyPolicy(t *testing.T) {
 	t.Parallel()
 	need(t, "haproxy")
 	f := newFront(t)

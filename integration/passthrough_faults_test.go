@@ -13,7 +13,7 @@ import (
 
 // An app that breaks off in the middle is in Caddy's log, with the headers that reverse_proxy sent it, identity and all: the
 // filter of the example leaves them out.
-func TestSec_E021_D21_AnAppThatClosesEarly(t *testing.T) {
+func TestSec_D21_E021_AnAppThatClosesEarly(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {
 		t.Run(s.name, func(t *testing.T) {

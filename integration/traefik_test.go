@@ -255,7 +255,7 @@ func (s *traefikStandIn) run(f *front, timeout time.Duration) {
 	serveOn(s.t, f.port(), s)
 }
 
-func TestTraefikStandIn(t *testing.T) {
+func TestSec_B043_TraefikStandIn(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	authz := freeAddr(t)

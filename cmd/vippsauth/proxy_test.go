@@ -84,7 +84,7 @@ func TestSidecar_RequestArrivesAsSent(t *testing.T) {
 }
 
 // What a client says of proxies before us is not passed on, in whatever spelling.
-func TestSec_C060_ForwardedHeadersAreOurs(t *testing.T) {
+func TestSec_B044_B076_ForwardedHeadersAreOurs(t *testing.T) {
 	t.Parallel()
 	got := make(chan http.Header, 1)
 	srv := sidecarTo(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
@@ -104,7 +104,7 @@ func TestSec_C060_ForwardedHeadersAreOurs(t *testing.T) {
 	}
 }
 
-func TestSidecar_ForwardedForOfTrustedProxies(t *testing.T) {
+func TestSec_C063_B066_ForwardedForOfTrustedProxies(t *testing.T) {
 	t.Parallel()
 	got := make(chan []string, 1)
 	srv := sidecarTo(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header["X-Forwarded-For"] }), "10.0.0.0/8", "loopback")

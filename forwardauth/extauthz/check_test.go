@@ -150,7 +150,7 @@ func TestSec_B086_DoubledHeaders(t *testing.T) {
 }
 
 // Only trusted peers may ask, and only with the proxy's secret where there is one.
-func TestSec_C060_UntrustedPeers(t *testing.T) {
+func TestSec_C060_C064_B005_UntrustedPeers(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*forwardauth.Config){
 		"nobody trusted": func(c *forwardauth.Config) { c.TrustedProxies = nil },
