@@ -192,6 +192,15 @@ func TestSec_B026_ClaimsAreNotExpanded(t *testing.T) {
 			t.Errorf("%s is %q", name, value)
 		}
 	}
+	for _, uri := range []string{"/{env.VIPPSAUTH_TEST_CANARY}", "/x?y={env.VIPPSAUTH_TEST_CANARY}&z={http.request.header.Cookie}", "/%7Benv.VIPPSAUTH_TEST_CANARY%7D"} {
+		if got := b.open(site + uri).seen(t); got.URI != uri && strings.ReplaceAll(strings.ReplaceAll(got.URI, "%7B", "{"), "%7D", "}") != strings.ReplaceAll(strings.ReplaceAll(uri, "%7B", "{"), "%7D", "}") || strings.Contains(got.URI, "canary") {
+			t.Errorf("%s arrives as %s", uri, got.URI)
+		}
+		stranger := newBrowser(t).withoutRedirects().open(site + uri)
+		if to := stranger.Header.Get("Location"); stranger.StatusCode != http.StatusFound || strings.Contains(to, "canary") || strings.Contains(stranger.body, "canary") {
+			t.Errorf("%s sends a stranger to %s", uri, to)
+		}
+	}
 	if page := b.open(site + "/_vipps/logout"); !strings.Contains(page.body, "Shop of canary") {
 		t.Error("site_name is not expanded")
 	}

@@ -153,7 +153,7 @@ func TestParseHeadersRefuses(t *testing.T) {
 	}
 }
 
-func TestEncodeValue(t *testing.T) {
+func TestSec_C013_EncodeValue(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		in, utf8, percent, latin1, ascii string
@@ -190,7 +190,7 @@ func TestEncodeValue(t *testing.T) {
 	}
 }
 
-func TestEncodeValueIsBounded(t *testing.T) {
+func TestSec_C013_EncodeValueIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, unit := range []string{"a", "å", "山", "😀", "a ", "\u0301", "\n"} {
 		long := strings.Repeat(unit, 10000)

@@ -79,7 +79,7 @@ func (f *front) serveApache(flags ...string) {
 	f.serve(append([]string{"--trusted-proxies=loopback", "--fcgi-listen=" + f.fcgi}, flags...)...)
 }
 
-func TestApache(t *testing.T) {
+func TestSec_D25_Apache(t *testing.T) {
 	t.Parallel()
 	need(t, "apache2")
 	f := newFront(t)

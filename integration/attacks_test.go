@@ -58,9 +58,10 @@ func asking(f *front, what, cookies string) string {
 
 // Attack: a client upgrades the connection to HTTP/2 (RFC 7540, section 3.2), in which an application that takes part in
 // that would see only what the client writes, identity headers too.
-func TestSec_C054_NoUpgradePastTheProxy(t *testing.T) {
+func TestSec_C053_C054_NoUpgradePastTheProxy(t *testing.T) {
 	t.Parallel()
 	everyFront(t, func(t *testing.T, f *front) {
+		t.Run("C053_websocket", func(t *testing.T) { websocket(t, f) })
 		cookies := cookiesOf(f)
 		f.app.handle("/h2c", func(w http.ResponseWriter, r *http.Request) {
 			if !strings.Contains(strings.ToLower(strings.Join(r.Header["Upgrade"], ",")), "h2c") {

@@ -38,7 +38,7 @@ func startCaddyForwardAuth(t *testing.T, f *front) {
 }
 
 // A stock Caddy has forward_auth and not the module. Ours is the same but for the module, which this file doesn't use.
-func TestCaddyForwardAuth(t *testing.T) {
+func TestSec_D25_CaddyForwardAuth(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.serve("--trusted-proxies=loopback")

@@ -36,7 +36,7 @@ func runHAProxy(t *testing.T, f *front, file string, replace ...string) *process
 	return p
 }
 
-func TestHAProxy(t *testing.T) {
+func TestSec_D25_HAProxy(t *testing.T) {
 	t.Parallel()
 	need(t, "haproxy")
 	f := newFront(t)

@@ -63,7 +63,7 @@ http {
 	return p
 }
 
-func TestNginx(t *testing.T) {
+func TestSec_D25_Nginx(t *testing.T) {
 	t.Parallel()
 	need(t, "nginx")
 	f := newFront(t)
