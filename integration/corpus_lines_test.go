@@ -2,12 +2,14 @@ package integration_test
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vippsauth/vippsauth/internal/hostile"
@@ -21,9 +23,51 @@ type hostileLine struct {
 	text   string
 }
 
-// name is that of a sub-test.
-func (l hostileLine) name() string {
-	return strings.TrimPrefix(fmt.Sprintf("%s_%s_%03d", l.ids, strings.TrimSuffix(l.file, ".txt"), l.number), "_")
+// A tally knows by id which checks have failed, and which were made.
+type tally struct {
+	mu     sync.Mutex
+	failed map[string]bool
+}
+
+func newTally() *tally { return &tally{failed: map[string]bool{}} }
+
+// A lineT is a test that says which line of the corpus failed it.
+type lineT struct {
+	testing.TB
+	line hostileLine
+	to   *tally
+}
+
+// of notes that the ids of a line were looked at.
+func (c *tally) of(t testing.TB, l hostileLine) lineT {
+	c.note(l, false)
+	return lineT{t, l, c}
+}
+
+func (c *tally) note(l hostileLine, failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range strings.SplitSeq(l.ids, "_") {
+		c.failed[id] = c.failed[id] || failed
+	}
+}
+
+// Errorf says it of the line.
+func (t lineT) Errorf(format string, args ...any) {
+	t.Helper()
+	t.to.note(t.line, true)
+	t.TB.Errorf("%s:%d: %s: %.100s", t.line.file, t.line.number, fmt.Sprintf(format, args...), t.line.text)
+}
+
+// report is a sub-test for each id: what the lines that carry it came to, everywhere.
+func (c *tally) report(t *testing.T) {
+	for _, id := range slices.Sorted(maps.Keys(c.failed)) {
+		t.Run(id+"_everywhere", func(t *testing.T) {
+			if c.failed[id] {
+				t.Error("see above")
+			}
+		})
+	}
 }
 
 var idColumn = regexp.MustCompile(`^((?:[A-E][0-9]{2,3} )+)\| ?`)

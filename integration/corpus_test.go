@@ -26,14 +26,17 @@ type battery struct {
 // Every line of the corpus at every endpoint, behind everything that the site can be behind, with a session and without.
 func TestSec_B109_Corpus(t *testing.T) {
 	t.Parallel()
-	lines := hostileLines(t)
-	for name, start := range batteries() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := start(t)
-			b.run(t, lines)
-		})
-	}
+	lines, ids := hostileLines(t), newTally()
+	t.Run("through", func(t *testing.T) {
+		for name, start := range batteries() {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				b := start(t)
+				b.run(t, lines, ids)
+			})
+		}
+	})
+	ids.report(t)
 }
 
 // batteries are the ways into a site. Each says which answers a server in front gives of its own accord.
@@ -175,16 +178,16 @@ func (b *battery) overHTTP2() *battery {
 }
 
 // run fires every line, and looks at what is left of the processes afterwards.
-func (b *battery) run(t *testing.T, lines []hostileLine) {
+func (b *battery) run(t *testing.T, lines []hostileLine, ids *tally) {
 	for _, l := range lines { // warm up: what is kept for good is kept by now
 		if l.number%10 == 0 {
-			b.line(t, l)
+			b.line(ids.of(t, l), l)
 		}
 	}
 	b.good.close()
 	before := b.usage(t)
 	for _, l := range lines {
-		t.Run(l.name(), func(t *testing.T) { b.line(t, l) })
+		b.line(ids.of(t, l), l)
 	}
 	b.good.close()
 	b.settled(t, before)
@@ -192,7 +195,7 @@ func (b *battery) run(t *testing.T, lines []hostileLine) {
 }
 
 // line fires one line, without and with a session, each twice, and then asks as somebody who does no harm.
-func (b *battery) line(t *testing.T, l hostileLine) {
+func (b *battery) line(t testing.TB, l hostileLine) {
 	t.Helper()
 	for _, session := range []bool{false, true} {
 		for _, s := range b.judge.shots(l, session, func() (string, string) { return b.attempt(t, strings.HasPrefix(l.text, "?")) }) {
@@ -210,13 +213,10 @@ func (b *battery) line(t *testing.T, l hostileLine) {
 		}
 	}
 	b.stillGood(t)
-	if t.Failed() {
-		t.Logf("%s:%d: %.300s", l.file, l.number, l.text)
-	}
 }
 
 // stillGood: the session that all this was sent with is alive, and its owner's, on the connection that it was sent on.
-func (b *battery) stillGood(t *testing.T) {
+func (b *battery) stillGood(t testing.TB) {
 	t.Helper()
 	j := b.judge
 	b.f.app.forget()
@@ -238,7 +238,7 @@ func (b *battery) stillGood(t *testing.T) {
 
 // attempt starts a login and gives its cookie and its state. That is a secret at the address of the callback; at another one
 // it is what a client has written there.
-func (b *battery) attempt(t *testing.T, secret bool) (cookie, state string) {
+func (b *battery) attempt(t testing.TB, secret bool) (cookie, state string) {
 	t.Helper()
 	a := b.ask(t, b.judge.get("/_vipps/login?rd=%2Fx", "", ""))
 	for _, line := range a.header["Set-Cookie"] {

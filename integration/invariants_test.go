@@ -84,7 +84,7 @@ func identity(h http.Header) http.Header {
 var ourCookie = regexp.MustCompile(`^(__Host-|__Secure-)?vippsauth([.-].*)?$`)
 
 // shot judges the answers to one request and what the app got of it.
-func (j *judge) shot(t *testing.T, s shot, answers []reply, hits []seen) {
+func (j *judge) shot(t testing.TB, s shot, answers []reply, hits []seen) {
 	t.Helper()
 	for i, got := range hits {
 		j.hit(t, s, got)
@@ -106,7 +106,7 @@ func (j *judge) shot(t *testing.T, s shot, answers []reply, hits []seen) {
 }
 
 // hit judges a request that the app got: I1 and I2.
-func (j *judge) hit(t *testing.T, s shot, got seen) {
+func (j *judge) hit(t testing.TB, s shot, got seen) {
 	t.Helper()
 	if s.who == "" {
 		t.Errorf("I2: %s: the app is asked for %s without a session", s.where, got.URI)
@@ -133,7 +133,7 @@ func (j *judge) hit(t *testing.T, s shot, got seen) {
 }
 
 // passes judges whether the right requests pass: I8, and its converse where the line says so.
-func (j *judge) passes(t *testing.T, s shot, a reply, hits []seen) {
+func (j *judge) passes(t testing.TB, s shot, a reply, hits []seen) {
 	t.Helper()
 	asked, _, _ := strings.Cut(s.target, "?")
 	passed := len(hits) > 0
@@ -159,7 +159,7 @@ func (j *judge) passes(t *testing.T, s shot, a reply, hits []seen) {
 }
 
 // answer judges what came back.
-func (j *judge) answer(t *testing.T, s shot, a reply, appAnswered bool) {
+func (j *judge) answer(t testing.TB, s shot, a reply, appAnswered bool) {
 	t.Helper()
 	if a.status == 0 || !appAnswered && j.nowhere(s, a) {
 		return
@@ -191,7 +191,7 @@ func (j *judge) nowhere(s shot, a reply) bool {
 }
 
 // decision is I8 for the answers to what proxies ask.
-func (j *judge) decision(t *testing.T, s shot, a reply, appAnswered bool) {
+func (j *judge) decision(t testing.TB, s shot, a reply, appAnswered bool) {
 	t.Helper()
 	own := identity(a.header)
 	delete(own, "X-Vipps-Login-Url")
@@ -209,7 +209,7 @@ var cookieAttributesOver = map[string]*regexp.Regexp{
 }
 
 // cookies is I6 and I9.
-func (j *judge) cookies(t *testing.T, s shot, a reply) {
+func (j *judge) cookies(t testing.TB, s shot, a reply) {
 	t.Helper()
 	scheme, _, _ := strings.Cut(j.origin, ":")
 	for _, line := range a.header["Set-Cookie"] {
@@ -223,7 +223,7 @@ func (j *judge) cookies(t *testing.T, s shot, a reply) {
 }
 
 // redirect is I3.
-func (j *judge) redirect(t *testing.T, s shot, a reply) {
+func (j *judge) redirect(t testing.TB, s shot, a reply) {
 	t.Helper()
 	for _, name := range []string{"Location", "Refresh", "X-Vipps-Login-Url", "Content-Location", "Link"} {
 		for _, to := range a.header[name] {
@@ -239,7 +239,7 @@ func (j *judge) redirect(t *testing.T, s shot, a reply) {
 }
 
 // caching is I7, for everything that isn't a server's own refusal to read a request.
-func (j *judge) caching(t *testing.T, s shot, a reply) {
+func (j *judge) caching(t testing.TB, s shot, a reply) {
 	t.Helper()
 	h := a.header
 	if h["Content-Security-Policy"] == nil && h["Vary"] == nil && (slices.Contains(j.bare, a.status) || j.excused(s, a)) {
@@ -263,7 +263,7 @@ func (j *judge) caching(t *testing.T, s shot, a reply) {
 }
 
 // same is I10.
-func (j *judge) same(t *testing.T, s shot, first, second []reply) {
+func (j *judge) same(t testing.TB, s shot, first, second []reply) {
 	t.Helper()
 	say := func(answers []reply) (said []string) {
 		for _, a := range answers {

@@ -71,23 +71,24 @@ http {
 func TestSec_C020_C022_B071_PublicPaths(t *testing.T) {
 	t.Parallel()
 	lines := slices.DeleteFunc(hostileLines(t), func(l hostileLine) bool { return l.file != "paths.txt" })
-	for front, open := range opened {
-		for reader, serve := range readers {
-			t.Run(front+" before "+reader, func(t *testing.T) {
-				t.Parallel()
-				f := newFront(t)
-				f.secrets.add("client secret", clientSecret)
-				open(t, f, serve(t, publicFiles(t)))
-				w := &wire{addr: "127.0.0.1:" + f.port()}
-				t.Cleanup(w.close)
-				v := visitor{host: "localhost:" + f.port(), origin: f.origin, values: map[string]string{}}
-				if a := w.ask(t, v.get("/public/", "", "").bytes, "GET"); a.status != http.StatusOK || a.body != "for everybody" {
-					t.Fatalf("the public part: %d %q", a.status, a.body)
-				}
-				for _, l := range lines {
-					t.Run(l.name(), func(t *testing.T) { readsNothing(t, w, v, v.pathShots(l, false)...) })
-				}
-				t.Run("C022_pieces", func(t *testing.T) {
+	ids := newTally()
+	t.Run("C022_through", func(t *testing.T) {
+		for front, open := range opened {
+			for reader, serve := range readers {
+				t.Run(front+" before "+reader, func(t *testing.T) {
+					t.Parallel()
+					f := newFront(t)
+					f.secrets.add("client secret", clientSecret)
+					open(t, f, serve(t, publicFiles(t)))
+					w := &wire{addr: "127.0.0.1:" + f.port()}
+					t.Cleanup(w.close)
+					v := visitor{host: "localhost:" + f.port(), origin: f.origin, values: map[string]string{}}
+					if a := w.ask(t, v.get("/public/", "", "").bytes, "GET"); a.status != http.StatusOK || a.body != "for everybody" {
+						t.Fatalf("the public part: %d %q", a.status, a.body)
+					}
+					for _, l := range lines {
+						readsNothing(ids.of(t, l), w, v, v.pathShots(l, false)...)
+					}
 					random := rand.New(rand.NewPCG(22, 22)) // the same paths each time
 					public := 0
 					for range 1500 {
@@ -97,9 +98,10 @@ func TestSec_C020_C022_B071_PublicPaths(t *testing.T) {
 						t.Errorf("only %d of them reach the public part", public)
 					}
 				})
-			})
+			}
 		}
-	}
+	})
+	ids.report(t)
 }
 
 // publicFiles are those of a site: one for everybody, and others, by names that differ in case and in odd letters too.
@@ -123,7 +125,7 @@ func publicFiles(t *testing.T) (root string) {
 }
 
 // readsNothing sends requests without a session. What passes may only be what is public, which it counts.
-func readsNothing(t *testing.T, w *wire, v visitor, shots ...shot) (public int) {
+func readsNothing(t testing.TB, w *wire, v visitor, shots ...shot) (public int) {
 	t.Helper()
 	for _, s := range shots {
 		answers := []reply{}
@@ -164,22 +166,24 @@ func TestSec_C010_B102_PublicPart(t *testing.T) {
 	for _, m := range regexp.MustCompile(`proxy_set_header (X-Vipps-[A-Za-z-]+)`).FindAllStringSubmatch(example(t, "nginx/nginx.conf"), -1) {
 		listed[http.CanonicalHeaderKey(m[1])] = true
 	}
-	for front, open := range opened {
-		t.Run(front, func(t *testing.T) {
-			t.Parallel()
-			f := newFront(t)
-			open(t, f, f.app.addr())
-			w := &wire{addr: "127.0.0.1:" + f.port()}
-			t.Cleanup(w.close)
-			v := visitor{host: "localhost:" + f.port(), origin: f.origin, values: map[string]string{}}
-			w.ask(t, v.get("/public/x", "", "").bytes, "GET")
-			want := identity(f.app.last().Header)
-			if len(want["X-Vipps-Sub"]) > 0 {
-				t.Fatalf("the public part gets %v", want)
-			}
-			j := judge{people: map[string]http.Header{"anybody": want}, trailers: front == "haproxy"}
-			for _, l := range lines {
-				t.Run(l.name(), func(t *testing.T) {
+	ids := newTally()
+	t.Run("through", func(t *testing.T) {
+		for front, open := range opened {
+			t.Run(front, func(t *testing.T) {
+				t.Parallel()
+				f := newFront(t)
+				open(t, f, f.app.addr())
+				w := &wire{addr: "127.0.0.1:" + f.port()}
+				t.Cleanup(w.close)
+				v := visitor{host: "localhost:" + f.port(), origin: f.origin, values: map[string]string{}}
+				w.ask(t, v.get("/public/x", "", "").bytes, "GET")
+				want := identity(f.app.last().Header)
+				if len(want["X-Vipps-Sub"]) > 0 {
+					t.Fatalf("the public part gets %v", want)
+				}
+				j := judge{people: map[string]http.Header{"anybody": want}, trailers: front == "haproxy"}
+				for _, l := range lines {
+					t := ids.of(t, l)
 					text := v.fill(l, false)
 					for _, method := range []string{"GET", "OPTIONS", "HEAD"} {
 						s := v.get("/public/x", "", "anybody", text)
@@ -200,8 +204,9 @@ func TestSec_C010_B102_PublicPart(t *testing.T) {
 							j.hit(t, s, got)
 						}
 					}
-				})
-			}
-		})
-	}
+				}
+			})
+		}
+	})
+	ids.report(t)
 }

@@ -126,8 +126,8 @@ func TestSidecarAnotherVendorsProvider(t *testing.T) {
 		}
 	})
 	t.Run("scripts get 401", func(t *testing.T) { scriptsGet401(t, f) })
-	t.Run("Sec_C010_spoofed identity headers", func(t *testing.T) { spoofedIdentity(t, f) })
-	t.Run("Sec_V1_identity headers named in Connection", func(t *testing.T) { spoofedConnection(t, f) })
+	t.Run("C010_spoofed identity headers", func(t *testing.T) { spoofedIdentity(t, f) })
+	t.Run("B078_identity headers named in Connection", func(t *testing.T) { spoofedConnection(t, f) })
 	t.Run("logout", func(t *testing.T) { logout(t, f) })
 }
 
