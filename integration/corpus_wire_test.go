@@ -134,7 +134,7 @@ func (w wire) alone(t testing.TB, bytes, method, next string) (answers []reply) 
 	defer w.close()
 	_ = w.conn.SetDeadline(time.Now().Add(wireWaits))
 	_, _ = io.WriteString(w.conn, bytes+next) // the other end may have closed already
-	_ = w.conn.SetDeadline(time.Now().Add(aloneWaits))
+	_ = w.conn.SetDeadline(time.Now().Add(2 * aloneWaits))
 	for more := true; more; {
 		var a reply
 		var err error
