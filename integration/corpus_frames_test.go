@@ -14,7 +14,7 @@ func TestSec_C010_C020_HTTP2Fields(t *testing.T) {
 	b := moduleBattery(t, ownTLS, func(f *front) string {
 		f.overTLS()
 		f.tls = moduleTLS()
-		return strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)
+		return strings.Replace(moduleSite(f, unlimited), "log\n", "log\n\ttls internal\n", 1)
 	}, "name", "phone number", "e-mail address").overHTTP2()
 	w := &wire2{addr: b.good.addr, tls: b.f.tls}
 	t.Cleanup(w.close)

@@ -49,7 +49,7 @@ func batteries() map[string]func(t *testing.T) *battery {
 				need(t, program)
 			}
 			f := newFront(t)
-			f.serve("--trusted-proxies=loopback")
+			f.serve("--trusted-proxies=loopback", "--login-limit=off", "--login-limit-total=off")
 			start(t, f)
 			j.bare = append(slices.Clone(j.bare), http.StatusNotFound) // for what is not for browsers
 			return newBattery(t, f, &j, f.service)
@@ -60,7 +60,7 @@ func batteries() map[string]func(t *testing.T) *battery {
 		"service asked by a stranger": func(t *testing.T) *battery { return serviceBattery(t, "127.0.0.2") },
 		"sidecar": func(t *testing.T) *battery {
 			f := newFront(t)
-			f.sidecar()
+			f.sidecar("--login-limit=off", "--login-limit-total=off")
 			b := newBattery(t, f, &judge{excuses: goExcuses()}, f.service)
 			b.twice, b.files = true, hostileFiles
 			return b
@@ -69,7 +69,7 @@ func batteries() map[string]func(t *testing.T) *battery {
 		"haproxy":            asked("haproxy", judge{excuses: goExcuses(excuse{503, headerNoGoReads}, excuse{500, targetNoHAProxyReads}), trailers: true}, func(t *testing.T, f *front) { startHAProxy(t, f) }),
 		"caddy forward_auth": asked("", judge{excuses: goExcuses(excuse{502, bodyNoCaddyReads}, excuse{503, bodyNoCaddyReads}), caddy: true, trailers: true, bare: []int{405}}, startCaddyForwardAuth),
 		"caddy module": func(t *testing.T) *battery {
-			b := moduleBattery(t, "", func(f *front) string { return moduleSite(f, "") })
+			b := moduleBattery(t, "", func(f *front) string { return moduleSite(f, unlimited) })
 			b.twice = true
 			return b
 		},
@@ -77,16 +77,19 @@ func batteries() map[string]func(t *testing.T) *battery {
 			return moduleBattery(t, ownTLS, func(f *front) string {
 				f.overTLS()
 				f.tls = moduleTLS()
-				return strings.Replace(moduleSite(f, ""), "log\n", "log\n\ttls internal\n", 1)
+				return strings.Replace(moduleSite(f, unlimited), "log\n", "log\n\ttls internal\n", 1)
 			}, "name", "phone number", "e-mail address").overHTTP2() // see TestSec_D21_PassthroughOfAnAppThatClosesEarly
 		},
 		"caddy module, h2c": func(t *testing.T) *battery {
-			b := moduleBattery(t, "\tservers {\n\t\tprotocols h1 h2c\n\t}\n", func(f *front) string { return moduleSite(f, "") }, "name", "phone number", "e-mail address").overHTTP2()
+			b := moduleBattery(t, "\tservers {\n\t\tprotocols h1 h2c\n\t}\n", func(f *front) string { return moduleSite(f, unlimited) }, "name", "phone number", "e-mail address").overHTTP2()
 			b.files = []string{"headers.txt", "cookies.txt"}
 			return b
 		},
 	}
 }
+
+// unlimited lets one address start as many logins as a corpus does.
+const unlimited = "login_limit off\n\t\tlogin_limit_total off"
 
 // moduleBattery is a Caddy with the module, and with its admin API, which says what it uses.
 func moduleBattery(t *testing.T, options string, site func(f *front) string, except ...string) *battery {
@@ -103,7 +106,7 @@ func moduleBattery(t *testing.T, options string, site func(f *front) string, exc
 func serviceBattery(t *testing.T, from string) *battery {
 	f := newFront(t)
 	f.addr, f.ops = "127.0.0.1:"+f.port(), freeAddr(t)
-	f.serve("--trusted-proxies=127.0.0.1")
+	f.serve("--trusted-proxies=127.0.0.1", "--login-limit=off", "--login-limit-total=off")
 	b := newBatteryFrom(t, from, f, &judge{direct: true, trusts: from == "127.0.0.1", excuses: goExcuses()}, f.service)
 	if b.twice, b.files = b.judge.trusts, hostileFiles; !b.judge.trusts {
 		b.files = []string{"headers.txt", "forwarded.txt", "methods.txt"}
