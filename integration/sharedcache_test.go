@@ -32,10 +32,11 @@ http {
 	proxy_cache_path %[1]s/cache keys_zone=all:1m;
 	server {
 		listen 127.0.0.1:%[2]s;
+		proxy_set_header Host $http_host;
+		proxy_set_header X-Forwarded-Proto http;
+		location = / { proxy_pass http://%[3]s; }   # the application's own page, with a name in it
 		location / {
 			proxy_pass http://%[3]s;
-			proxy_set_header Host $http_host;
-			proxy_set_header X-Forwarded-Proto http;
 			proxy_cache all;
 			proxy_cache_key $uri;
 			proxy_cache_valid any 10m;
