@@ -29,6 +29,9 @@ MUSTS := \
 	-must 'real Caddy=(^|/)integration.*\..*Caddy' \
 	-must 'Chromium=(^|/)integration.*\..*(Chromium|Browser|Demo)'
 
+# The numbered checks, of which each must be in a test's name, and the pages that say what came of them.
+CHECKS := -checks docs/security-checks.tsv -page docs/security-tests.md -modules docs/conformance.tsv -modules-page docs/conformance.md
+
 .PHONY: help
 help: ## list the targets
 	@echo "vippsauth: log in with Vipps in front of any app. Targets:"
@@ -41,10 +44,10 @@ build: ## build both commands, vippsauth and caddy, into .bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/vippsauth ./cmd/caddy
 
 .PHONY: test
-test: $(BIN)/testsummary ## install what the tests need (Debian), then run all of them; a test that cannot run fails
+test: $(BIN)/testsummary ## install what the tests need (Debian), run all of them, write docs/security-tests.md; a test that cannot run fails
 	@scripts/install-test-deps.sh
 	CGO_ENABLED=0 $(GO) vet ./...
-	VIPPSAUTH_TEST_ALL=1 $(BIN)/testsummary -strict $(MUSTS) \
+	VIPPSAUTH_TEST_ALL=1 $(BIN)/testsummary -strict $(MUSTS) $(CHECKS) \
 		-- $(GO) test -json -race -shuffle=on -count=1 -timeout=$(TIMEOUT) ./... \
 		-- $(GO) -C tools test -json -count=1 -timeout=5m ./...
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,9 @@ func mustParse(t *testing.T, address string) *url.URL {
 	return u
 }
 
+// sealedText is what is sealed or random in a query, a form or a cookie of ours.
+var sealedText = regexp.MustCompile(`([=."])[A-Za-z0-9_-]{40,}`)
+
 // Attack: a request names another host than the site's, to the real service and through real proxies. Whoever answers,
 // nothing of that name comes back in a redirect or a cookie, nor in a page of ours.
 func TestSec_C055_B035_HostsBehindProxies(t *testing.T) {
@@ -161,11 +165,13 @@ func TestSec_C055_B035_HostsBehindProxies(t *testing.T) {
 				}
 				for _, header := range []string{"Location", "Set-Cookie", "Refresh", "X-Vipps-Login-Url", "Www-Authenticate"} {
 					for _, value := range got.Header[header] {
+						value = sealedText.ReplaceAllString(value, "$1") // may hold any letters
 						if strings.Contains(strings.ToLower(value), "evil") || strings.Contains(value, "99999") || strings.Contains(strings.ToLower(value), "domain=") {
 							t.Errorf("%s: %s %.200q", what, header, value)
 						}
 					}
 				}
+				got.text = sealedText.ReplaceAllString(got.text, "$1")
 				if strings.Contains(strings.ToLower(got.text), "evil") || strings.Contains(got.text, "alert(1)") || strings.HasPrefix(got.text, "app: ") {
 					t.Errorf("%s: %.300s", what, got.text)
 				}
