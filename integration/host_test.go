@@ -126,11 +126,28 @@ func TestSec_D27_ReadOnlyDirectory(t *testing.T) {
 	f := newFront(t)
 	p := f.underShell(keys, `cd "$(dirname "$1")"; exec "$@"`, nobody)
 	p.answers("http://" + f.ops + "/readyz")
+	p.says(`Logout does not survive a restart, and reaches one replica only: ` + keys + `.revoked cannot be written (permission denied)`)
 	in := f.loggedIn()
 	p.end()
 	f.underShell(keys, `exec "$@"`, nobody).answers("http://" + f.ops + "/readyz")
 	if a := in.open(f.origin + "/"); a.StatusCode != http.StatusOK || len(in.trail) != 1 {
 		t.Errorf("the session after a restart: %d at %v", a.StatusCode, in.trail)
+	}
+	// Nor is a file a place to keep anything that another user has made.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(keys+".revoked", nil, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if nobody != nil {
+		if err := os.Chown(dir, id, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newFront(t).underShell(keys, `exec "$@"`, nobody).says(keys + `.revoked cannot be written (permission denied)`)
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
 	}
 	none := newFront(t).underShell(filepath.Join(dir, "none"), `exec "$@"`, nobody)
 	<-none.done

@@ -37,16 +37,23 @@ func (c *config) revocationsPath() string {
 
 // aboutLogout says how far a logout reaches.
 func (c *config) aboutLogout() string {
-	switch path := c.revocationsPath(); {
+	path := c.revocationsPath()
+	var reason string
+	switch {
 	case path != "":
-		return "Logout holds over a restart: ended sessions are kept in " + path + ". Replicas have to share this file; at one without it a copy of a logged-out cookie works until it expires."
+		err := mayKeepIn(path)
+		if err == nil {
+			return "Logout holds over a restart: ended sessions are kept in " + path + ". Replicas have to share this file; at one without it a copy of a logged-out cookie works until it expires."
+		}
+		reason = path + " cannot be written (" + reasonOf(err) + ")"
 	case c.revocationsFile == noRevocationsFile:
-		return "Logout does not survive a restart, and reaches one replica only: revocations_file is none. A copy of a logged-out cookie works there until it expires."
+		reason = "revocations_file is none"
 	case len(c.cookieKeys) > 0:
-		return "Logout does not survive a restart, and reaches one replica only: cookie_keys are given without a file, so that a copy of a logged-out cookie works there until it expires; set revocations_file."
+		reason = "cookie_keys are given without a file, and revocations_file is not set"
 	default:
 		return "A restart ends all sessions: the cookie key is made at each start."
 	}
+	return "Logout does not survive a restart, and reaches one replica only: " + reason + ". After a restart, and at other replicas, a copy of a logged-out cookie works until it expires."
 }
 
 // checkRevocations looks at where ended sessions are kept.
@@ -73,7 +80,7 @@ func (c *config) checkRevocations(rep *report) {
 	}
 }
 
-// mayKeepIn returns why ended sessions can't be kept in a file, as far as can be told without making it.
+// mayKeepIn returns why ended sessions can't be kept in a file, as far as can be told without making or changing it.
 func mayKeepIn(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -87,9 +94,15 @@ func mayKeepIn(path string) error {
 		return err
 	case info.IsDir():
 		return errors.New("it is a directory")
-	default:
-		return mayCreateIn(filepath.Dir(path))
 	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0) //nolint:gosec // an operator names it
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil { // nothing was written
+		return err
+	}
+	return mayCreateIn(filepath.Dir(path))
 }
 
 func (p *program) revokeCommand() *cobra.Command {
