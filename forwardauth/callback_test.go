@@ -258,7 +258,7 @@ func TestSec_D24_SessionIsLost(t *testing.T) {
 
 // Two replicas with different keys take turns: neither opens what the other sealed. It ends in a page that names
 // the cause.
-func TestSec_D16_ReplicasWithDifferentKeys(t *testing.T) {
+func TestSec_D24_ReplicasWithDifferentKeys(t *testing.T) {
 	t.Parallel()
 	other, err := session.NewKey()
 	if err != nil {

@@ -91,7 +91,7 @@ func TestSec_B105_PostedFormIsKeptInThePage(t *testing.T) {
 
 // Attack: another site posts a forged form while its victim has no session, and hopes that our page turns it into one of
 // the site's own. And whatever can't be sent again as it was gets the page that says how to.
-func TestSec_A132_FormsThatAreNotKept(t *testing.T) {
+func TestSec_C052_FormsThatAreNotKept(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
 	b := l.browser()

@@ -297,7 +297,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-func TestSec_A132_B132_SameOriginPost(t *testing.T) {
+func TestSec_B132_SameOriginPost(t *testing.T) {
 	t.Parallel()
 	const origin = "https://app.example"
 	for _, test := range []struct {

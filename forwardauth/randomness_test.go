@@ -24,7 +24,7 @@ import (
 // A-120, D-53: every secret of a login is drawn from crypto/rand. When the nth draw of a login fails, there is no login: the
 // process ends, as crypto/rand has it, or the person gets an error. It runs in a process of its own, since the reader is
 // everybody's.
-func TestSec_A120_D53_RandomnessFails(t *testing.T) {
+func TestSec_A120_D28_D53_RandomnessFails(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWithoutRandomness$", "-test.v")
 	cmd.Env = append(os.Environ(), withoutRandomness+"=1")

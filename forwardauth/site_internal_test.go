@@ -236,7 +236,7 @@ func TestSec_E09_OwnPagesAreTheSites(t *testing.T) {
 }
 
 // Attack: a copy of the cookie is used at another site of the domain once its person has logged out.
-func TestSec_C031_LogoutEndsTheSharedSession(t *testing.T) {
+func TestSec_A132_LogoutEndsTheSharedSession(t *testing.T) {
 	t.Parallel()
 	e := shared(t, func(_, _ *Config) {})
 	cookie := http.Header{"Cookie": {e.sessionOf(t, "a.club.example", "somebody")}}

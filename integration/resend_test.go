@@ -141,7 +141,7 @@ func TestChromiumSendsAFormAgain(t *testing.T) {
 
 // Attack: a page elsewhere posts a form to the site, while its victim has no session. Our page must not hold it. The same for
 // a form in another encoding, whose bytes the page couldn't give back: a reload sends it again.
-func TestSec_A132_ChromiumDoesNotKeepFormsOfOthers(t *testing.T) {
+func TestSec_C052_ChromiumDoesNotKeepFormsOfOthers(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.app.handle("/form", func(w http.ResponseWriter, _ *http.Request) {

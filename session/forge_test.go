@@ -133,10 +133,10 @@ func TestSec_B130_Securecookie(t *testing.T) {
 	})
 }
 
-// TestSec_A120_D53_NoRandomness: with a reader of randomness that fails nothing
+// TestSec_A120_D28_D53_NoRandomness: with a reader of randomness that fails nothing
 // is sealed with an IV of zeros, and no key is made: the seal is refused, or
 // the program ends. It runs in a process of its own, since the reader is everybody's.
-func TestSec_A120_D53_NoRandomness(t *testing.T) {
+func TestSec_A120_D28_D53_NoRandomness(t *testing.T) {
 	t.Parallel()
 	for _, what := range []string{"seal", "key", "box"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWithoutRandomness$", "-test.v")
@@ -148,7 +148,7 @@ func TestSec_A120_D53_NoRandomness(t *testing.T) {
 	}
 }
 
-// withoutRandomness is set in the process of TestSec_A120_D53_NoRandomness.
+// withoutRandomness is set in the process of TestSec_A120_D28_D53_NoRandomness.
 const withoutRandomness = "SESSION_TEST_WITHOUT_RANDOMNESS"
 
 // TestWithoutRandomness is what that process does. In any other it does nothing.

@@ -110,8 +110,8 @@ func TestSec_A058_A180_A188_Forgeries(t *testing.T) {
 		"A184 crit b64":            {byKey(`{"alg":"RS256","kid":"public:one","crit":["b64"],"b64":true}`), vipps.CodeMalformedToken},
 		"A184 b64 false":           {byKey(`{"alg":"RS256","kid":"public:one","b64":false}`), vipps.CodeMalformedToken},
 		"A184 unknown crit":        {byKey(`{"alg":"RS256","kid":"public:one","crit":["x"],"x":1}`), vipps.CodeMalformedToken},
-		"A163 an access token":     {byKey(`{"alg":"RS256","kid":"public:one","typ":"at+jwt"}`), vipps.CodeMalformedToken},
-		"A163 a logout token":      {byKey(`{"alg":"RS256","kid":"public:one","typ":"logout+jwt"}`), vipps.CodeMalformedToken},
+		"an access token":          {byKey(`{"alg":"RS256","kid":"public:one","typ":"at+jwt"}`), vipps.CodeMalformedToken},
+		"a logout token":           {byKey(`{"alg":"RS256","kid":"public:one","typ":"logout+jwt"}`), vipps.CodeMalformedToken},
 		"A185 flattened JSON":      {func(p []byte) string { return flattened(good(p)) }, vipps.CodeMalformedToken},
 		"A186 JWE with a long p2c": {func([]byte) string {
 			return b64(`{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647}`) + "....."
