@@ -70,7 +70,7 @@ func TestSec_B138_StorageAwayAtLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := b.logout(site)
-	if page := b.once(a.Header.Get("Location")); !strings.Contains(page.body, "could not note this down") && !strings.Contains(page.body, "fikk ikke lagret") {
+	if page := b.once(a.Header.Get("Location")); !strings.Contains(page.body, "could not save that") && !strings.Contains(page.body, "fikk ikke lagret") {
 		t.Errorf("%s says %s", a.Header.Get("Location"), page.body)
 	}
 	req := b.navigation(site + "/")

@@ -17,7 +17,7 @@ import (
 )
 
 // notKept is the sentence of the logged-out page when the logout could not be saved.
-const notKept = "could not note this down"
+const notKept = "could not save that"
 
 // kept is a state whose revocations are in a store, until the test or stop ends it.
 func kept(t *testing.T, store forwardauth.RevocationStore, log *zap.Logger, now func() time.Time) (state *forwardauth.State, stop func()) {

@@ -35,7 +35,7 @@ func (f *front) status(addr string, cookies []*http.Cookie) int {
 func (f *front) loggedOut(b *browser) (stolen []*http.Cookie) {
 	f.t.Helper()
 	stolen = b.cookies(f.origin)
-	if out := b.press(b.open(f.origin+"/_vipps/logout"), "^Log out$"); !strings.Contains(out.text, "You are logged out") || strings.Contains(out.text, "could not note this down") {
+	if out := b.press(b.open(f.origin+"/_vipps/logout"), "^Log out$"); !strings.Contains(out.text, "You are logged out") || strings.Contains(out.text, "could not save that") {
 		f.t.Fatalf("logging out: %d %s", out.StatusCode, out.words())
 	}
 	return stolen
@@ -125,7 +125,7 @@ func TestSec_B138_ServeWithAFullDisk(t *testing.T) {
 	b := f.loggedIn()
 	stolen := b.cookies(f.origin)
 	out := b.press(b.open(f.origin+"/_vipps/logout"), "^Log out$")
-	if !strings.Contains(out.text, "could not note this down") {
+	if !strings.Contains(out.text, "could not save that") {
 		t.Errorf("logging out: %d %s", out.StatusCode, out.words())
 	}
 	if got := f.status(f.addr, stolen); got != http.StatusUnauthorized {
