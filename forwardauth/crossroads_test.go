@@ -189,6 +189,21 @@ func (x *crossroads) person() *person {
 	return &person{x: x, over: "protect", cookies: map[string]string{}}
 }
 
+// atProvider is the provider's own answer.
+func atProvider(t *testing.T, to string) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Body.Close()
+	return reply{status: w.StatusCode, header: w.Header}
+}
+
 // open asks for a target as it stands and follows where it leads.
 func (p *person) open(t *testing.T, host, target string) reply {
 	t.Helper()
@@ -205,16 +220,7 @@ func (p *person) open(t *testing.T, host, target string) reply {
 			t.Fatalf("%v in %q", err, p.trail)
 		}
 		if strings.HasPrefix(to, p.x.vipps.Issuer) {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, to, http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
-			answered, err := http.DefaultTransport.RoundTrip(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = answered.Body.Close()
-			a = reply{status: answered.StatusCode, header: answered.Header}
+			a = atProvider(t, to)
 			continue
 		}
 		a = p.ask(t, u.Host, strings.TrimPrefix(to, u.Scheme+"://"+u.Host))

@@ -228,16 +228,21 @@ func (w *world) anyResult() *modelResult {
 	return w.results[max(w.random.IntN(n), w.random.IntN(n))]
 }
 
+// mostly is a browser, and now and then any.
+func (w *world) mostly(b *modelBrowser) *modelBrowser {
+	if w.random.IntN(8) == 0 {
+		return w.browsers[w.random.IntN(2)]
+	}
+	return b
+}
+
 // result opens the page that a callback led to, there or in the other browser, once or again.
 func (w *world) result(r *modelReplica) {
 	res := w.anyResult()
 	if res == nil {
 		return
 	}
-	b := res.flight.browser
-	if w.random.IntN(8) == 0 {
-		b = w.browsers[w.random.IntN(2)]
-	}
+	b := w.mostly(res.flight.browser)
 	w.open(res, b, r)
 }
 
@@ -253,10 +258,7 @@ func (w *world) say(r *modelReplica) {
 	if res == nil {
 		return
 	}
-	b := res.flight.browser
-	if w.random.IntN(8) == 0 {
-		b = w.browsers[w.random.IntN(2)]
-	}
+	b := w.mostly(res.flight.browser)
 	choice := "continue"
 	if w.random.IntN(4) == 0 {
 		choice = "other"

@@ -81,16 +81,7 @@ func TestSec_C004_NarrowedWhileOnTheWay(t *testing.T) {
 			t.Fatalf("the login is made at %q", there)
 		}
 		provider := p.ask(t, login, strings.TrimPrefix(there, "https://"+login)).header.Get("Location")
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, provider, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answered, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = answered.Body.Close()
-		callback := strings.TrimPrefix(answered.Header.Get("Location"), "https://"+login)
+		callback := strings.TrimPrefix(atProvider(t, provider).header.Get("Location"), "https://"+login)
 		if narrowed {
 			c := x.config
 			c.PublicURLs = []string{"https://" + a}

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,28 +62,16 @@ func startTLSNginx(t *testing.T, f *front, to string) {
 	dir := t.TempDir()
 	own := certificateFor(t, 90)
 	f.tls = own.trusted
-	path := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf(`
-daemon off;
-master_process off;
-pid %[1]s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 256; }
-http {
+	p := nginxIn(t, dir, fmt.Sprintf(`
 	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
 	map $http_upgrade $upgraded { default upgrade; "" ""; }
 	large_client_header_buffers 4 32k;
 	server {
-		listen 127.0.0.1:%[2]s ssl http2;
-		ssl_certificate %[4]s;
-		ssl_certificate_key %[4]s;
+		listen 127.0.0.1:%s ssl http2;
+		ssl_certificate %[3]s;
+		ssl_certificate_key %[3]s;
 		location / {
-			proxy_pass http://%[3]s;
+			proxy_pass http://%[2]s;
 			proxy_http_version 1.1;
 			proxy_set_header Host $http_host;
 			proxy_set_header X-Forwarded-For $remote_addr;
@@ -96,13 +82,7 @@ http {
 			proxy_buffer_size 32k;
 			proxy_buffers 8 32k;
 		}
-	}
-}
-`, dir, f.port(), to, own.pair)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, need(t, "nginx"), command{name: "nginx", args: []string{"-p", dir, "-e", "stderr", "-c", path}})
+	}`, f.port(), to, own.pair))
 	p.answers(f.origin + "/_vipps/authz/")
 }
 

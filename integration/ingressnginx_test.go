@@ -121,18 +121,12 @@ func renderIngress(t *testing.T, f *front, authz string) string {
 // snippets, the README says: each answer to somebody who isn't logged in is 302, 403 is nginx's own, and so is 500.
 func TestIngressNginx(t *testing.T) {
 	t.Parallel()
-	nginx := need(t, "nginx")
+	need(t, "nginx")
 	f := newFront(t)
 	authz := freeAddr(t)
 	f.serve("--trusted-proxies=loopback", "--authz-listen="+authz)
 	dir := t.TempDir()
-	path := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf("daemon off;\nmaster_process off;\npid %[1]s/nginx.pid;\nerror_log stderr warn;\nevents { worker_connections 256; }\nhttp {\naccess_log %[1]s/access.log;\n"+
-		"client_body_temp_path %[1]s/body;\nproxy_temp_path %[1]s/proxy;\nfastcgi_temp_path %[1]s/fastcgi;\nuwsgi_temp_path %[1]s/uwsgi;\nscgi_temp_path %[1]s/scgi;\n%[2]s\n}\n", dir, renderIngress(t, f, authz))
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, nginx, command{name: "nginx", args: []string{"-p", dir, "-e", "stderr", "-c", path}})
+	p := nginxIn(t, dir, "access_log "+dir+"/access.log;\n"+renderIngress(t, f, authz))
 	p.answers(f.origin + "/_vipps/authz/")
 	t.Cleanup(func() {
 		p.end()

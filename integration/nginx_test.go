@@ -22,33 +22,8 @@ func startNginx(t *testing.T, f *front, replace ...string) *process {
 // runNginx runs a file of conf.d.
 func runNginx(t *testing.T, f *front, text string) *process {
 	t.Helper()
-	nginx := need(t, "nginx")
 	dir := t.TempDir()
-	site := filepath.Join(dir, "site.conf")
-	text = strings.ReplaceAll(text, "/var/log/nginx/access.log", filepath.Join(dir, "access.log"))
-	if err := os.WriteFile(site, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	main := fmt.Sprintf(`
-daemon off;
-master_process off;
-pid %[1]s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 256; }
-http {
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	include %[2]s;
-}
-`, dir, site)
-	path := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(path, []byte(main), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, nginx, command{name: "nginx", args: []string{"-p", dir, "-e", "stderr", "-c", path}})
+	p := nginxIn(t, dir, strings.ReplaceAll(text, "/var/log/nginx/access.log", filepath.Join(dir, "access.log")))
 	p.answers(f.origin + "/_vipps/authz/")
 	t.Cleanup(func() { // E-20
 		p.end()
@@ -61,6 +36,31 @@ http {
 		}
 	})
 	return p
+}
+
+// nginxIn starts an nginx of its own, which keeps to a directory, with what stands in its http block.
+func nginxIn(t *testing.T, dir, inside string) *process {
+	t.Helper()
+	path := filepath.Join(dir, "nginx.conf")
+	text := fmt.Sprintf(`
+daemon off;
+master_process off;
+pid %[1]s/nginx.pid;
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+%[2]s
+}
+`, dir, inside)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, need(t, "nginx"), command{name: "nginx", args: []string{"-p", dir, "-e", "stderr", "-c", path}})
 }
 
 func TestSec_D25_Nginx(t *testing.T) {

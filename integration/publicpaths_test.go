@@ -34,24 +34,8 @@ var opened = map[string]func(t *testing.T, f *front, app string){
 var readers = map[string]func(t *testing.T, root string) (addr string){
 	"nginx": func(t *testing.T, root string) string {
 		need(t, "nginx")
-		addr, dir := freeAddr(t), t.TempDir()
-		conf := write(t, "files.conf", fmt.Sprintf(`
-daemon off;
-master_process off;
-pid %[1]s/nginx.pid;
-error_log stderr crit;
-events { worker_connections 256; }
-http {
-	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	server { listen %[2]s; root %[3]s; }
-}
-`, dir, addr, root))
-		p := start(t, need(t, "nginx"), command{name: "nginx with files", args: []string{"-p", dir, "-e", "stderr", "-c", conf}})
+		addr := freeAddr(t)
+		p := nginxIn(t, t.TempDir(), fmt.Sprintf("access_log off;\nserver { listen %s; root %s; }", addr, root))
 		p.answers("http://" + addr + "/")
 		return addr
 	},

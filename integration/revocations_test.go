@@ -41,6 +41,21 @@ func (f *front) loggedOut(b *browser) (stolen []*http.Cookie) {
 	return stolen
 }
 
+// copiesRefused gives what looks at a copy of an ended session's cookies, at two processes: nobody takes it, and both take the
+// cookies of somebody who didn't log out.
+func (f *front) copiesRefused(here, there string, still []*http.Cookie) func(when string, stolen []*http.Cookie) {
+	return func(when string, stolen []*http.Cookie) {
+		f.t.Helper()
+		if got := f.status(here, stolen); got != http.StatusUnauthorized {
+			f.t.Errorf("%s the copy gets %d", when, got)
+		}
+		eventually(f.t, "the other process refuses the copy", func() bool { return f.status(there, stolen) == http.StatusUnauthorized })
+		if a, b := f.status(here, still), f.status(there, still); a != http.StatusOK || b != http.StatusOK {
+			f.t.Errorf("%s somebody else gets %d, and %d at the other process", when, a, b)
+		}
+	}
+}
+
 // kill ends a process as a power cut does.
 func (p *process) kill() {
 	p.t.Helper()
@@ -68,16 +83,7 @@ func TestSec_A132_B038_LogoutOutlivesServe(t *testing.T) {
 
 	killed, stopped, stays := f.loggedIn(), f.loggedIn(), f.loggedIn()
 	still := stays.cookies(f.origin)
-	check := func(when string, stolen []*http.Cookie) {
-		t.Helper()
-		if got := f.status(site, stolen); got != http.StatusUnauthorized {
-			t.Errorf("%s the copy gets %d", when, got)
-		}
-		eventually(t, "the replica refuses the copy", func() bool { return f.status(replica, stolen) == http.StatusUnauthorized })
-		if here, there := f.status(site, still), f.status(replica, still); here != http.StatusOK || there != http.StatusOK {
-			t.Errorf("%s somebody else gets %d, and %d at the replica", when, here, there)
-		}
-	}
+	check := f.copiesRefused(site, replica, still)
 	if got := f.status(replica, killed.cookies(f.origin)); got != http.StatusOK {
 		t.Fatalf("the replica doesn't know the session: %d", got)
 	}
@@ -157,16 +163,7 @@ func TestSec_A132_B038_LogoutOutlivesCaddy(t *testing.T) {
 	_, other := run(fmt.Sprint(freePort(t)))
 	killed, stopped, stays := f.loggedIn(), f.loggedIn(), f.loggedIn()
 	still := stays.cookies(f.origin)
-	check := func(when string, stolen []*http.Cookie) {
-		t.Helper()
-		if got := f.status(site, stolen); got != http.StatusUnauthorized {
-			t.Errorf("%s the copy gets %d", when, got)
-		}
-		eventually(t, "the other Caddy refuses the copy", func() bool { return f.status(other, stolen) == http.StatusUnauthorized })
-		if here, there := f.status(site, still), f.status(other, still); here != http.StatusOK || there != http.StatusOK {
-			t.Errorf("%s somebody else gets %d, and %d at the other", when, here, there)
-		}
-	}
+	check := f.copiesRefused(site, other, still)
 	if got := f.status(other, killed.cookies(f.origin)); got != http.StatusOK {
 		t.Fatalf("the other Caddy doesn't know the session: %d", got)
 	}

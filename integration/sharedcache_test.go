@@ -16,19 +16,8 @@ func TestSec_C056_SharedCache(t *testing.T) {
 	f.addr, f.ops = freeAddr(t), freeAddr(t)
 	f.serve("--upstream=http://"+f.app.addr(), "--trusted-proxies=loopback")
 	dir := t.TempDir()
-	conf := write(t, "cache.conf", fmt.Sprintf(`
-daemon off;
-master_process off;
-pid %[1]s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 256; }
-http {
+	nginxIn(t, dir, fmt.Sprintf(`
 	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
 	proxy_cache_path %[1]s/cache keys_zone=all:1m;
 	server {
 		listen 127.0.0.1:%[2]s;
@@ -42,10 +31,7 @@ http {
 			proxy_cache_valid any 10m;
 			add_header X-Cache $upstream_cache_status always;
 		}
-	}
-}
-`, dir, f.port(), f.addr))
-	start(t, need(t, "nginx"), command{name: "nginx with a cache", args: []string{"-p", dir, "-e", "stderr", "-c", conf}}).answers(f.origin + "/")
+	}`, dir, f.port(), f.addr)).answers(f.origin + "/")
 	f.app.handle("/kept", func(http.ResponseWriter, *http.Request) {})
 	in, out := f.loggedIn(), f.browser()
 	for range 2 {

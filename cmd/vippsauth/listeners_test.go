@@ -45,14 +45,7 @@ func startWhole(t *testing.T, sidecar bool) *whole {
 	if err := s.build(c, "http://127.0.0.1:1/"); err != nil {
 		t.Fatal(err)
 	}
-	listen := func() net.Listener {
-		ln, err := listenOn(t.Context(), "listen", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ln
-	}
-	s.site, s.opsLn, s.authz = []net.Listener{listen()}, listen(), listen()
+	s.site, s.opsLn, s.authz = []net.Listener{anywhere(t)}, anywhere(t), anywhere(t)
 	s.handler = s.mainHandler(c)
 	w.site, w.ops, w.authz = s.site[0].Addr().String(), s.opsLn.Addr().String(), s.authz.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())

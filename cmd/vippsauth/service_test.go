@@ -23,6 +23,16 @@ type running struct {
 	done            chan error
 }
 
+// anywhere listens at a free port.
+func anywhere(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := listenOn(t.Context(), "listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
 // start runs a service in front of h until the test ends or stop is called.
 func start(t *testing.T, h http.Handler, proxies bool) *running {
 	t.Helper()
@@ -32,14 +42,7 @@ func start(t *testing.T, h http.Handler, proxies bool) *running {
 	if err := s.build(c, "http://127.0.0.1:1/"); err != nil {
 		t.Fatal(err)
 	}
-	listen := func() net.Listener {
-		ln, err := listenOn(t.Context(), "listen", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ln
-	}
-	s.site, s.opsLn, s.fcgi = []net.Listener{listen()}, listen(), listen()
+	s.site, s.opsLn, s.fcgi = []net.Listener{anywhere(t)}, anywhere(t), anywhere(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{site: s.site[0].Addr().String(), ops: s.opsLn.Addr().String(), fcgi: s.fcgi.Addr().String(), stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- s.run(ctx) }()
