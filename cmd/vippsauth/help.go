@@ -97,7 +97,7 @@ func writeFlags(w io.Writer, cmd *cobra.Command) {
 		}
 		for _, s := range settingsTable() {
 			if s.group == title && s.secret && all {
-				fmt.Fprintf(w, "  %-24s  %s (secret: no flag)\n", s.key, s.usage())
+				fmt.Fprintf(w, "  %-25s  %s (secret: no flag)\n", s.key, s.usage())
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func writeFlag(w io.Writer, f *pflag.Flag) {
 	if def != "" && def != "false" && def != "[]" {
 		text += " (default " + def + ")"
 	}
-	fmt.Fprintf(w, "  %-24s  %s\n", name, text)
+	fmt.Fprintf(w, "  %-25s  %s\n", name, text)
 }
 
 // usage is what the setting is and which values it takes, for --help.

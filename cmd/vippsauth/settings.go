@@ -276,7 +276,7 @@ func loginSettings() []setting {
 			set: text(func(c *config) *string { return &c.loginLimit }),
 		},
 		{
-			key: "login_limit_total", group: g, values: "the same", def: "3000/1m",
+			key: "login_limit_total", group: g, values: "as `login_limit`", def: "3000/1m",
 			doc: "how many logins may be started by all together",
 			set: text(func(c *config) *string { return &c.loginLimitTotal }),
 		},
