@@ -58,11 +58,11 @@ func (e *Engine) endSession(ref sessionRef, expires, now time.Time) *saving {
 	return b
 }
 
-// allKept waits for all of them.
+// allKept waits for all of them, no longer than for one.
 func allKept(savings []*saving) bool {
-	all := true
+	all, until := true, time.Now().Add(saveTimeout)
 	for _, b := range savings {
-		all = b.kept() && all
+		all = b.kept(until) && all
 	}
 	return all
 }

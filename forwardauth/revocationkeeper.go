@@ -127,8 +127,8 @@ func (k *RevocationKeeper) save(r record) *saving {
 	return b
 }
 
-// kept waits until a batch is saved, or has failed to be, or has taken too long. Nil is saved.
-func (b *saving) kept() bool {
+// kept waits until a batch is saved, or has failed to be, or it is too late. Nil is saved.
+func (b *saving) kept(until time.Time) bool {
 	if b == nil {
 		return true
 	}
@@ -137,7 +137,7 @@ func (b *saving) kept() bool {
 		return b.err == nil
 	default:
 	}
-	timer := time.NewTimer(saveTimeout)
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
 	case <-b.done:

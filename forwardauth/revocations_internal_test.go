@@ -211,3 +211,13 @@ func TestMergePassesOnWhatIsNewer(t *testing.T) {
 		t.Errorf("not the same again: %s", again)
 	}
 }
+
+// Several sessions in one request's cookies hold up the logout's answer no longer than one does.
+func TestLogoutOfSeveralWaitsOnce(t *testing.T) {
+	t.Parallel()
+	stuck := func() *saving { return &saving{done: make(chan struct{})} }
+	begin := time.Now()
+	if allKept([]*saving{stuck(), stuck(), stuck(), nil}) || time.Since(begin) > 2*saveTimeout {
+		t.Errorf("after %s", time.Since(begin))
+	}
+}
