@@ -10,6 +10,10 @@ import (
 	"go.uber.org/zap"
 )
 
+// faultText is all that somebody sees of a fault of ours: what makes pages may be what is broken.
+const faultText = "Something went wrong here, and it isn't anything you did. Please try again.\n\n" +
+	"Noe gikk galt her, og det er ikke noe du har gjort. Prøv igjen."
+
 // recovered ends a request whose handler panics, and no other: 500 where the answer is ours and whole, and no answer at all
 // where a part of the application's may be on its way, which must not look complete. The log has the stack, and the value
 // only as its type, since it may be anything.
@@ -32,7 +36,7 @@ func (s *service) recovered(next http.Handler, proxies bool) http.Handler {
 			clear(h)
 			h.Set("Cache-Control", "no-store")
 			h.Set("Connection", "close")
-			http.Error(w, "internal error", http.StatusInternalServerError)
+			http.Error(w, faultText, http.StatusInternalServerError)
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -53,7 +53,7 @@ func TestSec_D28_PanicInAHandler(t *testing.T) {
 		<-entered
 		w, text, err := ask("/_vipps/panics")
 		if err != nil || w.StatusCode != http.StatusInternalServerError || w.Header.Get("X-Vipps-Sub") != "" || w.Header.Get("Cache-Control") != "no-store" ||
-			text != "internal error\n" {
+			text != faultText+"\n" || w.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
 			t.Errorf("proxies %t, a page of ours: %v %v %q", proxies, err, w, text)
 		}
 		w, text, err = ask("/panics")
