@@ -51,9 +51,9 @@ type attempt struct {
 	Mode     mode // what follows when a silent attempt misses
 }
 
-func (a *attempt) append(b []byte) []byte {
+func (a *attempt) payload() []byte {
 	p := &a.Pending
-	b = session.AppendVersion(b, attemptVersion)
+	b := session.AppendVersion(nil, attemptVersion)
 	for _, s := range []string{a.State, p.Nonce, p.Verifier, p.ACRValues, a.ReturnTo} {
 		b = session.AppendText(b, s)
 	}
@@ -184,7 +184,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 	now = e.now() // what the provider's metadata took is not the person's time
 	pending.Started = now
 	a := attempt{Pending: *pending, State: hashState(pending.State), ReturnTo: st.returnTo, Clicked: st.clicked, Confirm: e.confirms(h.Logout != notLoggedOut), Round: st.round, Mode: st.mode}
-	if err := e.saveAttempt(w, r, s, id, a.append(nil), s.pending); err != nil {
+	if err := e.saveAttempt(w, r, s, id, a.payload(), s.pending); err != nil {
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return
 	}

@@ -16,9 +16,9 @@ type confirmation struct {
 	Made    time.Time
 }
 
-func (c *confirmation) append(b []byte) []byte {
-	b = session.AppendVersion(b, attemptVersion)
-	b = session.AppendText(b, string(c.Session.append(nil)))
+func (c *confirmation) payload() []byte {
+	b := session.AppendVersion(nil, attemptVersion)
+	b = session.AppendText(b, string(c.Session.payload()))
 	b = session.AppendBool(b, c.Clicked)
 	return appendMoment(b, c.Made)
 }
@@ -41,7 +41,7 @@ func (c *confirmation) read(payload []byte) error {
 func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *attempt, d *sessionData) {
 	id := vipps.NewStateID()
 	c := confirmation{Session: *d, Clicked: a.Clicked, Made: d.Issued}
-	if err := e.saveAttempt(w, r, s, id, c.append(nil), s.confirms); err != nil {
+	if err := e.saveAttempt(w, r, s, id, c.payload(), s.confirms); err != nil {
 		e.logSessionTooBig(d, err)
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: a.ReturnTo, Cause: causeTooBig}, err)
 		return

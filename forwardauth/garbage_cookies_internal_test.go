@@ -177,7 +177,7 @@ func sealedIn(t testing.TB, box *session.Box, payload []byte) string {
 }
 
 func (tg *target) session(d sessionData) string {
-	return sealedIn(tg.t, tg.site.sessions, d.append(nil))
+	return sealedIn(tg.t, tg.site.sessions, d.payload())
 }
 
 // Attack: a cookie that was changed anywhere, cut anywhere, or wrapped in what some parser takes off. Whoever tries learns
@@ -212,7 +212,7 @@ func TestSec_C030_B074_B077_B081_B103_B130_ValuesOfOthers(t *testing.T) {
 	t.Parallel()
 	tg := newTarget(t, nil)
 	now, d := tg.clock, tg.data("aase")
-	payload := d.append(nil)
+	payload := d.payload()
 	others := map[string]string{}
 	for purpose, box := range map[string]*session.Box{
 		"attempt": tg.site.pending, "hint": tg.site.hints, "confirmation": tg.site.confirms, "state": tg.site.states, "result": tg.site.results,
@@ -249,8 +249,8 @@ func TestSec_C030_B074_B077_B081_B103_B130_ValuesOfOthers(t *testing.T) {
 		"of version 0":         append([]byte{0}, payload[1:]...),
 		"with a byte more":     append(slices.Clone(payload), 0),
 		"cut":                  payload[:len(payload)-1],
-		"of a hint":            (&hint{Logout: waitsForClick}).append(nil),
-		"of an attempt":        (&attempt{ReturnTo: "/"}).append(nil),
+		"of a hint":            (&hint{Logout: waitsForClick}).payload(),
+		"of an attempt":        (&attempt{ReturnTo: "/"}).payload(),
 		"of noise":             []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01 noise"),
 	} {
 		others["a payload "+name] = sealedIn(t, tg.site.sessions, bent)

@@ -60,11 +60,11 @@ func golden(s *site) map[string]struct {
 		read func([]byte) (any, error)
 	}
 	return map[string]thing{
-		"session": {s.sessions, d, func() []byte { return d.append(nil) }, func(b []byte) (any, error) { var v sessionData; err := v.read(b); return v, err }},
-		"hint":    {s.hints, h, func() []byte { return h.append(nil) }, func(b []byte) (any, error) { var v hint; err := v.read(b); return v, err }},
-		"attempt": {s.pending, a, func() []byte { return a.append(nil) }, func(b []byte) (any, error) { var v attempt; err := v.read(b); return v, err }},
-		"confirm": {s.confirms, c, func() []byte { return c.append(nil) }, func(b []byte) (any, error) { var v confirmation; err := v.read(b); return v, err }},
-		"result":  {s.results, res, func() []byte { return res.append(nil) }, func(b []byte) (any, error) { var v result; err := v.read(b); return v, err }},
+		"session": {s.sessions, d, func() []byte { return d.payload() }, func(b []byte) (any, error) { var v sessionData; err := v.read(b); return v, err }},
+		"hint":    {s.hints, h, func() []byte { return h.payload() }, func(b []byte) (any, error) { var v hint; err := v.read(b); return v, err }},
+		"attempt": {s.pending, a, func() []byte { return a.payload() }, func(b []byte) (any, error) { var v attempt; err := v.read(b); return v, err }},
+		"confirm": {s.confirms, c, func() []byte { return c.payload() }, func(b []byte) (any, error) { var v confirmation; err := v.read(b); return v, err }},
+		"result":  {s.results, res, func() []byte { return res.payload() }, func(b []byte) (any, error) { var v result; err := v.read(b); return v, err }},
 		"state": {s.states, st, nil, func(b []byte) (any, error) {
 			var v carried
 			text, err := s.states.Seal(b) // its reader opens it itself

@@ -55,8 +55,8 @@ type hint struct {
 	unread bool
 }
 
-func (h *hint) append(b []byte) []byte {
-	b = session.AppendVersion(b, hintVersion)
+func (h *hint) payload() []byte {
+	b := session.AppendVersion(nil, hintVersion)
 	b = session.AppendTime(b, h.MissUntil)
 	b = session.AppendTime(b, h.SilentStarted)
 	b = session.AppendInt(b, int64(h.Logout))
@@ -141,7 +141,7 @@ func (e *Engine) remember(w http.ResponseWriter, r *http.Request, s *site, h hin
 		s.hintJar.Clear(w, r)
 		return
 	}
-	sealed, err := s.hints.Seal(h.append(nil))
+	sealed, err := s.hints.Seal(h.payload())
 	if err != nil {
 		e.logCookieError("hint", err)
 		return

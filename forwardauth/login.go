@@ -135,7 +135,7 @@ func (e *Engine) loginDone(w http.ResponseWriter, r *http.Request, s *site, op *
 
 // writeSession seals a session into its cookie and returns the size of its value, in bytes.
 func (e *Engine) writeSession(w http.ResponseWriter, r *http.Request, s *site, d *sessionData, now time.Time) (int, error) {
-	sealed, err := s.sessions.Seal(d.append(nil))
+	sealed, err := s.sessions.Seal(d.payload())
 	if err != nil {
 		return 0, err
 	}

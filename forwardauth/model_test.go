@@ -124,7 +124,7 @@ func TestSec_D54_A123_A132_RandomWorlds(t *testing.T) {
 	}
 	t.Logf("%d worlds in %s: %v", *modelSeeds, time.Since(begun).Round(time.Millisecond), w.stats)
 	for _, what := range []string{"sessions", "confirmed", "logouts", "passes", "refusals", "lost", "replays", "rotations", "restarts", "misses"} {
-		if *modelSeeds >= 100 && w.stats[what] < int(*modelSeeds)/10 { //nolint:gosec // a small number
+		if *modelSeeds >= 100 && w.stats[what] < int(*modelSeeds)/10 {
 			t.Errorf("only %d %s: these worlds show nothing", w.stats[what], what)
 		}
 	}
@@ -132,7 +132,7 @@ func TestSec_D54_A123_A132_RandomWorlds(t *testing.T) {
 
 // play lives through one world.
 func (w *world) play(seed uint64) {
-	w.seed, w.random = seed, rand.New(rand.NewPCG(seed, 54)) //nolint:gosec // to be played again
+	w.seed, w.random = seed, rand.New(rand.NewPCG(seed, 54))
 	w.trail, w.sessions, w.flights, w.results, w.keys = nil, nil, nil, nil, nil
 	w.now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	w.provider.Control().Reset()

@@ -61,7 +61,7 @@ func (s *sealer) attempt(t *testing.T, rd string, change func(*attempt)) (cookie
 	change(&a)
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
-	if err := s.saveAttempt(w, r, s.site, id, a.append(nil), s.site.pending); err != nil {
+	if err := s.saveAttempt(w, r, s.site, id, a.payload(), s.site.pending); err != nil {
 		t.Fatal(err)
 	}
 	cookie, _, _ = strings.Cut(w.Header().Get("Set-Cookie"), ";")
@@ -81,7 +81,7 @@ func (s *sealer) carries(t *testing.T, c carried) string {
 func (s *sealer) result(t *testing.T, res result) string {
 	t.Helper()
 	res.Made = time.Now()
-	return pathResult + "?t=" + s.seal(t, s.site.results, res.append(nil))
+	return pathResult + "?t=" + s.seal(t, s.site.results, res.payload())
 }
 
 // A sealed return URL is asked for again when it is used. Each way in which one travels is driven with every line: in the

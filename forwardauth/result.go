@@ -71,8 +71,8 @@ type result struct {
 	Made       time.Time
 }
 
-func (res *result) append(b []byte) []byte {
-	b = session.AppendVersion(b, resultVersion)
+func (res *result) payload() []byte {
+	b := session.AppendVersion(nil, resultVersion)
 	b = session.AppendInt(b, int64(res.Kind))
 	for _, s := range []string{res.Code, string(res.Cause), res.ReturnTo, res.Reference, res.ID} {
 		b = session.AppendText(b, s)
@@ -118,7 +118,7 @@ func (e *Engine) toResult(w http.ResponseWriter, r *http.Request, s *site, res r
 		}
 	}
 	res.Made = e.now()
-	sealed, err := s.results.Seal(res.append(nil))
+	sealed, err := s.results.Seal(res.payload())
 	if err != nil {
 		e.logCookieError("result", err)
 		sealed = ""

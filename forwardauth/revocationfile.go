@@ -141,11 +141,11 @@ func (f *RevocationFile) lock(ctx context.Context) (file *os.File, unlock func()
 
 // open opens the file for appending. A fresh one is on the disk, by its name too, before anything is written to it.
 func (f *RevocationFile) open() (*os.File, error) {
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND, 0) //nolint:gosec // an operator names it
+	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_APPEND, 0)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return file, err
 	}
-	file, err = os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, revocationFileMode) //nolint:gosec // as above
+	file, err = os.OpenFile(f.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, revocationFileMode)
 	if err != nil {
 		return nil, err
 	}

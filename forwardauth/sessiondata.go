@@ -39,8 +39,8 @@ func (d *sessionData) claim(name string) (string, bool) {
 	return "", false
 }
 
-func (d *sessionData) append(b []byte) []byte {
-	b = session.AppendVersion(b, sessionVersion)
+func (d *sessionData) payload() []byte {
+	b := session.AppendVersion(nil, sessionVersion)
 	b = session.AppendText(b, d.ID)
 	b = session.AppendText(b, d.Sub)
 	b = session.AppendTime(b, d.AuthTime)

@@ -43,7 +43,7 @@ func (e *Engine) sessionOf(t *testing.T, host, sub string) string {
 	s := e.siteOf(host)
 	now := time.Now()
 	d := sessionData{ID: "session of " + sub, Sub: sub, AuthTime: now, Issued: now, Expires: now.Add(time.Hour)}
-	sealed, err := s.sessions.Seal(d.append(nil))
+	sealed, err := s.sessions.Seal(d.payload())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestSec_C031_LogoutIsRememberedBesidePlantedHint(t *testing.T) {
 	e := shared(t, func(_, _ *Config) {})
 	s, now := e.siteOf("login.club.example"), time.Now()
 	cookie := func(h hint) string {
-		sealed, err := s.hints.Seal(h.append(nil))
+		sealed, err := s.hints.Seal(h.payload())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -150,7 +150,7 @@ func TestConfirmationAge(t *testing.T) {
 		c := confirmation{Session: sessionData{ID: "id", Sub: "sub"}, Made: now.Add(-age)}
 		id := vipps.NewStateID()
 		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
-		if err := e.saveAttempt(w, r, s, id, c.append(nil), s.confirms); err != nil {
+		if err := e.saveAttempt(w, r, s, id, c.payload(), s.confirms); err != nil {
 			t.Fatal(err)
 		}
 		set, err := http.ParseSetCookie(w.Header().Get("Set-Cookie"))

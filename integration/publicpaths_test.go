@@ -101,7 +101,7 @@ func publicFiles(t *testing.T) (root string) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a server with another account reads it
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { // a server with another account reads it
 			t.Fatal(err)
 		}
 	}

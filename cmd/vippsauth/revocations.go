@@ -95,7 +95,7 @@ func mayKeepIn(path string) error {
 	case info.IsDir():
 		return errors.New("it is a directory")
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0) //nolint:gosec // an operator names it
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // Lines returns the inputs of a file. A file without any is an error.
 func Lines(path string) ([]string, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // a file of the tests
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +40,8 @@ func Unescape(line string) string {
 	return regexp.MustCompile(`\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}`).ReplaceAllStringFunc(line, func(m string) string {
 		n, _ := strconv.ParseUint(m[2:], 16, 32) // of digits only
 		if m[1] == 'x' {
-			return string([]byte{byte(n)})
+			return string([]byte{byte(n)}) //nolint:gosec // two digits
 		}
-		return string(rune(n))
+		return string(rune(n)) //nolint:gosec // four digits
 	})
 }
