@@ -250,8 +250,36 @@ func (e *Engine) clearNamed(w http.ResponseWriter, r *http.Request, s *site, nam
 	jar.Clear(w, r)
 }
 
+// overtaking is what happened in a browser while a login was on its way.
+type overtaking string
+
+const (
+	byLogout overtaking = "out "
+	byLogin  overtaking = "in "
+)
+
+// overtake notes which logins are on their way in this browser while somebody logs out or in. The callback of one may be
+// waiting for the provider just now: it knows the cookies from before only, and must not put a person or a memory in the
+// place of what has come since.
+func (e *Engine) overtake(s *site, header http.Header, by overtaking, now time.Time) {
+	for _, name := range attemptCookies(s, header) {
+		jar := namedJar(s, name)
+		value, _ := jar.Get(header)
+		var a attempt
+		if payload, err := s.pending.Open(value); err == nil && a.read(payload) == nil {
+			e.state.overtaken.add(string(by)+a.State, now, now.Add(attemptTTL))
+		}
+	}
+}
+
+// overtaken reports whether that has happened to an attempt, in this process.
+func (e *Engine) overtaken(a *attempt, by overtaking, now time.Time) bool {
+	return e.state.overtaken.has(string(by)+a.State, now)
+}
+
 // clearAttempts forgets every login that is on its way in this browser.
 func (e *Engine) clearAttempts(w http.ResponseWriter, r *http.Request, s *site) {
+	e.overtake(s, r.Header, byLogout, e.now())
 	for _, name := range attemptCookies(s, r.Header) {
 		e.clearNamed(w, r, s, name)
 	}

@@ -97,20 +97,17 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 // attemptFailed tells a silent miss, which goes on, from a person's answer and from a fault, which are told.
 func (e *Engine) attemptFailed(w http.ResponseWriter, r *http.Request, s *site, a *attempt, answered string, err error, now time.Time) {
 	code := codeOf(err, answered)
-	h := e.hint(s, r.Header)
-	h.SilentStarted = time.Time{}
+	if a.Pending.Silent && !e.overtaken(a, byLogout, now) && !e.overtaken(a, byLogin, now) {
+		h := e.hint(s, r.Header)
+		h.SilentStarted, h.MissUntil = time.Time{}, now.Add(e.cfg.SilentRetry)
+		e.remember(w, r, s, h, now)
+	}
 	if a.Pending.Silent && silentMiss(answered, err, now.Sub(a.Pending.Started)) {
 		e.metrics.finished(true, outcomeMiss)
-		h.MissUntil = now.Add(e.cfg.SilentRetry)
-		e.remember(w, r, s, h, now)
 		e.silentMissed(w, r, s, a)
 		return
 	}
 	e.metrics.finished(a.Pending.Silent, outcomeOf(code))
-	if a.Pending.Silent {
-		h.MissUntil = now.Add(e.cfg.SilentRetry)
-		e.remember(w, r, s, h, now)
-	}
 	if a.Mode.readsOn(a.Clicked) && !personAnswered(code) {
 		e.logFailure(newReference(), s, code, err)
 		e.readAnonymously(w, r, s, a.ReturnTo)
@@ -238,13 +235,14 @@ func sent(jar *session.Jar, h http.Header) bool {
 func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *site, a *attempt, login *vipps.Login) {
 	now := e.now()
 	h := e.hint(s, r.Header)
-	another := h.Logout != notLoggedOut || h.loggedOutSince(a.Pending.Started)
-	if !a.Clicked && (h.Logout == waitsForClick || h.loggedOutSince(a.Pending.Started)) {
+	loggedOut := h.loggedOutSince(a.Pending.Started) || e.overtaken(a, byLogout, now)
+	another := h.Logout != notLoggedOut || loggedOut
+	if !a.Clicked && (h.Logout == waitsForClick || loggedOut) {
 		redirect(w, r, s.at(a.ReturnTo))
 		return
 	}
 	d := e.newSession(login, now)
-	if op, _ := e.session(s, r.Header, now); op != nil && op.data.Sub != d.Sub {
+	if op, _ := e.session(s, r.Header, now); op != nil && op.data.Sub != d.Sub || e.overtaken(a, byLogin, now) {
 		if a.Pending.Silent && !a.Clicked {
 			redirect(w, r, s.at(a.ReturnTo))
 			return
@@ -306,6 +304,7 @@ func (e *Engine) beginSession(w http.ResponseWriter, r *http.Request, s *site, d
 	if samePerson := e.retireSession(s, r.Header, d.Sub, now); !samePerson {
 		e.expireAppCookies(w)
 	}
+	e.overtake(s, r.Header, byLogin, now)
 	h := e.hint(s, r.Header)
 	h.succeeded(clicked, d.Expires, size, now)
 	e.remember(w, r, s, h, now)

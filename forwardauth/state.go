@@ -21,8 +21,9 @@ const (
 //
 // It is safe for concurrent use. A request with a warm session reads one number of it and takes no lock.
 type State struct {
-	used    expiringSet
-	revoked *revocations
+	used      expiringSet
+	overtaken expiringSet // login attempts that were on their way when somebody logged out, or in, see [Engine.overtake]
+	revoked   *revocations
 	// revocations counts what was added to revoked: a cached session is looked up again when it has moved.
 	revocations atomic.Uint64
 	logins      loginLimiter
@@ -37,7 +38,7 @@ type State struct {
 
 // NewState returns an empty State.
 func NewState() *State {
-	return &State{used: expiringSet{max: maxUsedStates}, revoked: newRevocations(maxRevoked, maxRevokedPersons)}
+	return &State{used: expiringSet{max: maxUsedStates}, overtaken: expiringSet{max: maxUsedStates}, revoked: newRevocations(maxRevoked, maxRevokedPersons)}
 }
 
 // use marks a login state as used and reports whether this was its first use.

@@ -1,0 +1,124 @@
+package forwardauth_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/vipps/emulator"
+)
+
+// slowly brings a callback in a tab of its own, where the provider takes its time over the code, and lets the others in the
+// browser go on meanwhile. Then the answer comes, with its cookies, later than everything else.
+func (b *browser) slowly(callback string, meanwhile func()) answer {
+	b.t.Helper()
+	control := b.lab.vipps.Control()
+	if err := control.Delay(emulator.EndpointToken, 600*time.Millisecond); err != nil {
+		b.t.Fatal(err)
+	}
+	tab := b.tab()
+	calls := control.Calls()[emulator.EndpointToken]
+	answers := make(chan answer, 1)
+	go func() { answers <- tab.send("GET", callback, navigation(), "") }()
+	for deadline := time.Now().Add(10 * time.Second); control.Calls()[emulator.EndpointToken] == calls; {
+		if time.Now().After(deadline) {
+			b.t.Fatal("the code isn't redeemed")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := control.Delay(emulator.EndpointToken, 0); err != nil {
+		b.t.Fatal(err)
+	}
+	meanwhile()
+	select {
+	case <-answers:
+		b.t.Fatal("the answer came too early")
+	default:
+	}
+	a := <-answers
+	b.store(b.lab.site.Listener.Addr().String(), a.Header["Set-Cookie"])
+	return a
+}
+
+// Attack: one of her tabs is in the middle of a silent login, and Vipps takes its time over the code. She logs out in
+// another tab, and walks away. Then the first tab is done: its request has not known of the logout. It logs her in again, or
+// overwrites what the browser remembers of the logout, so that who sits down next is logged in as her by opening the site.
+func TestSec_D35_LogoutWhileTheProviderThinks(t *testing.T) {
+	t.Parallel()
+	for _, confirm := range []string{forwardauth.ConfirmAfterLogout, forwardauth.ConfirmNever, forwardauth.ConfirmAlways} {
+		for _, answers := range []string{"her", "with a fault"} {
+			t.Run(confirm+", "+answers, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = confirm })
+				l.silent(emulator.NoDialogHit)
+				b := l.browser()
+				callback := b.begin("/tab1")
+				if answers != "her" {
+					if err := l.vipps.Control().FailNext(emulator.EndpointToken, 1, 400, `{"error":"invalid_grant"}`); err != nil {
+						t.Fatal(err)
+					}
+				}
+				a := b.slowly(callback, func() { b.post("/_vipps/logout", nil) })
+				if b.cookie("vippsauth") != "" {
+					t.Fatalf("logged in again, with %d to %s", a.StatusCode, a.Header.Get("Location"))
+				}
+				l.clock.advance(20 * time.Minute) // no miss is remembered any more
+				if a := b.visit("/"); strings.Contains(a.text, "app: GET") || !strings.Contains(a.text, offersLogin) || b.passed("/oauth2/auth") != 0 {
+					t.Errorf("who sits down next gets %d after %v\n%s", a.StatusCode, b.trail, a.text)
+				}
+			})
+		}
+	}
+}
+
+// Attack: the same with "Not me": the page that asks is answered while another tab's silent login is about to succeed.
+func TestSec_D35_NotMeWhileTheProviderThinks(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = forwardauth.ConfirmAlways })
+	l.silent(emulator.NoDialogHit)
+	b := l.browser()
+	callback := b.begin("/tab1")
+	token := tokenOf(b.visit("/tab2"))
+	a := b.slowly(callback, func() { b.post("/_vipps/result", saying(token, "other")) })
+	if a := b.follow(a, callback); b.cookie("vippsauth") != "" || strings.Contains(a.text, asksWho) || !strings.Contains(a.text, offersLogin) {
+		t.Errorf("after not me: %d %v\n%s", a.StatusCode, b.trail, a.text)
+	}
+}
+
+// Attack: a silent login of the person before is in the middle of it while Per logs in. It comes later, doesn't know of
+// his session, and puts the other's in its place: he works on as somebody else without noticing.
+func TestSec_D35_AnotherLogsInWhileTheProviderThinks(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.silent(emulator.NoDialogHit)
+	b := l.browser()
+	callback := b.begin("/tab1")
+	var per string
+	a := b.slowly(callback, func() {
+		l.silent("error:login_required")
+		l.as(phonePer)
+		b.visit("/tab2")
+		per = b.cookie("vippsauth")
+	})
+	if per == "" || b.cookie("vippsauth") != per {
+		t.Fatalf("Per's session is gone: %d to %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	if a := b.follow(a, callback); a.StatusCode != http.StatusOK || !strings.Contains(a.text, "name=Per") {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+}
+
+// Two tabs of one person at the same time are no quarrel: both end at their pages.
+func TestTwoTabsOfOnePersonWhileTheProviderThinks(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.silent(emulator.NoDialogHit)
+	b := l.browser()
+	callback := b.begin("/tab1")
+	a := b.slowly(callback, func() { b.visit("/tab2") })
+	if a := b.follow(a, callback); !strings.Contains(a.text, "app: GET /tab1 auth=authenticated name=Åse") || b.passed("/oauth2/auth") != 0 {
+		t.Errorf("%d %v %s", a.StatusCode, b.trail, a.text)
+	}
+}
