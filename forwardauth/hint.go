@@ -51,7 +51,7 @@ type hint struct {
 	// foreign are parts of the cookie that our keys don't open: another replica's, or a removed key's. They
 	// are kept, so that two replicas with different keys can tell that they take turns.
 	foreign []string
-	// unread says that there is something, and that our keys open none of it.
+	// unread says that there is something, and that nothing of it can be read: of another key, or of another release.
 	unread bool
 }
 
@@ -90,29 +90,31 @@ func (h *hint) read(payload []byte) error {
 }
 
 // hint reads what the browser remembers. Garbage is nothing remembered, but for a browser without a session: what is kept
-// for long there is a logout, and after one whose key is gone nobody is to be logged in as the person before. Of several cookies, one of which a neighbour in a
-// shared domain may have planted, the one with the last logout counts.
+// for long there is a logout, and after one that nobody can read any more, since its key is gone or another release has
+// written it, nobody is to be logged in as the person before. Of several cookies, one of which a neighbour in a shared domain
+// may have planted, the one with the last logout counts.
 func (e *Engine) hint(s *site, header http.Header) hint {
+	var h hint
 	value, found := s.hintJar.Get(header)
 	switch found {
-	case session.One:
-		h := s.readHint(value)
-		if h.unread && !sent(&s.jar, header) {
-			h.Logout = waitsForClick
-		}
+	case session.None:
 		return h
-	case session.Conflict:
-		var last hint
-		for i, value := range s.hintJar.Values(header) {
-			if h := s.readHint(value); i == 0 || h.LoggedOutAt.After(last.LoggedOutAt) {
-				last = h
+	case session.One:
+		h = s.readHint(value)
+	default:
+		h.unread = true
+		for _, value := range s.hintJar.Values(header) {
+			other := s.readHint(value)
+			if !other.unread && (h.unread || other.LoggedOutAt.After(h.LoggedOutAt)) {
+				h = other
 			}
 		}
-		last.foreign = nil // others in the domain have theirs: they say nothing of our keys
-		return last
-	default:
-		return hint{}
+		h.foreign = nil // others in the domain have theirs: they say nothing of our keys
 	}
+	if h.unread && !sent(&s.jar, header) {
+		h.Logout = waitsForClick
+	}
+	return h
 }
 
 func (s *site) readHint(value string) hint {
@@ -129,7 +131,6 @@ func (s *site) readHint(value string) hint {
 			h = own
 		}
 	}
-	h.unread = h.unread && len(foreign) > 0
 	h.foreign = foreign[max(0, len(foreign)-maxForeign):]
 	return h
 }
