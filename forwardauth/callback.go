@@ -72,6 +72,10 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt has expired"))
 		return
 	}
+	if pending.ACRValues != e.client.ACRValues() { // a login that began before the setting was changed proves less, or something else
+		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt began with other acr_values"))
+		return
+	}
 	if !e.state.use(a.State, now, expires) {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeUsedState, ReturnTo: a.ReturnTo}, errors.New("the login attempt was used before"))
 		return

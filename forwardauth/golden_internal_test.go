@@ -252,7 +252,7 @@ func TestSec_B048_KeysThatShift(t *testing.T) {
 		{CookieDomain: "a.example", Client: clientWith(t, "urn:b"), EmailUnverified: EmailUnverifiedPass},
 		{CookieDomain: "a.example", Client: clientWith(t, ""), EmailUnverified: EmailUnverifiedPass},
 	} {
-		key, what := cfg.sharedBy(cfg.CookieDomain), fmt.Sprintf("%q %s", cfg.Client.ACRValues(), cfg.EmailUnverified)
+		key, what := cfg.worth(), fmt.Sprintf("%q %s", cfg.Client.ACRValues(), cfg.EmailUnverified)
 		if other, ok := bound[key]; ok {
 			t.Errorf("%s shares its sessions with %s", what, other)
 		}

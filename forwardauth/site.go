@@ -233,9 +233,12 @@ func (s *site) scheme() string {
 func (s *site) seal() error {
 	e := s.engine
 	domain, bound := e.cfg.CookieDomain, s.origin
+	remembered := bound
 	if domain != "" {
-		bound = e.cfg.sharedBy(domain)
+		bound = "domain " + domain
+		remembered = bound + e.cfg.worth()
 	}
+	bound += e.cfg.worth()
 	s.jar = session.Jar{Name: s.cookie, Secure: s.secure, Domain: domain, MaxChunks: 5}
 	s.hintJar = session.Jar{Name: s.cookie + hintSuffix, Secure: s.secure, Domain: domain, MaxChunks: 1}
 	for _, b := range []struct {
@@ -243,9 +246,9 @@ func (s *site) seal() error {
 		box           **session.Box
 	}{
 		{"session", bound, &s.sessions},
-		{"hint", bound, &s.hints},
+		{"hint", remembered, &s.hints},
 		{"login", s.origin, &s.pending},
-		{"confirm", s.origin, &s.confirms},
+		{"confirm", s.origin + e.cfg.worth(), &s.confirms},
 		{"state", s.origin, &s.states},
 		{"result", s.origin, &s.results},
 	} {
@@ -260,10 +263,9 @@ func (s *site) seal() error {
 	return nil
 }
 
-// sharedBy is what shared sessions are bound to: the domain, and what a session of it is worth, so that another instance
-// which asks for less doesn't share. No origin has a blank.
-func (c *Config) sharedBy(domain string) string {
-	bound := "domain " + domain
+// worth is what a session is worth, which it is bound to beside its origin or domain: one from before a change of these
+// settings, or of another instance that asks for less, doesn't open. No origin has a blank.
+func (c *Config) worth() (bound string) {
 	if c.EmailUnverified == EmailUnverifiedPass {
 		bound += " unverified"
 	}
