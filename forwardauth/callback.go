@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -253,12 +254,23 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		}
 		another = true
 	}
+	another = another || a.Pending.Silent && e.wasAnothers(s, r.Header, d.Sub, now)
 	if a.Confirm || e.confirms(another) {
 		e.askPerson(w, r, s, a, d)
 		return
 	}
 	// On a site that is read anonymously the app may send people to the login page by itself: that is a round as well.
 	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked && a.Mode != modeAnonymous, now)
+}
+
+// wasAnothers reports whether the browser has a session of another person that is over by itself: unused for too long, say.
+// Whoever is there now is more likely that person than one whom the provider happens to remember.
+func (e *Engine) wasAnothers(s *site, header http.Header, sub string, now time.Time) bool {
+	return slices.ContainsFunc(s.jar.Values(header), func(value string) bool {
+		var old sessionData
+		payload, err := s.sessions.Open(value)
+		return err == nil && old.read(payload) == nil && old.Sub != sub && !e.state.isRevoked(refOf(e.client.Issuer(), &old), now)
+	})
 }
 
 // readsOn reports whether a login that nobody asked for may fail without a word: the page can be read by anybody.

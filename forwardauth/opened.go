@@ -116,6 +116,9 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 	}
 	d := &op.data
 	op.ref = refOf(e.client.Issuer(), d)
+	if d.IdleUntil.IsZero() && e.cfg.SessionIdle > 0 { // from before there was such a limit
+		d.IdleUntil = d.Issued.Add(e.cfg.SessionIdle)
+	}
 	until := d.Expires
 	if !d.IdleUntil.IsZero() && d.IdleUntil.Before(until) {
 		until = d.IdleUntil
