@@ -120,15 +120,16 @@ func (in *instance) announce() {
 
 // start returns the engine, after starting it when that is still to do. Requests that come meanwhile wait for the
 // same attempt, and none is made again within a second of one that failed.
+//
+// It starts after close too. Caddy gives back what a configuration has before the last of its connections are done, and a
+// request may come on one of them that is the first: it is judged as it would have been a moment before. Such an engine makes
+// and takes nothing that anybody would have to give back: no key, no emulator, nothing of the pools.
 func (in *instance) start(ctx context.Context) (s *started, err error) {
 	in.mu.Lock()
 	switch {
 	case in.started.Load() != nil:
 		in.mu.Unlock()
 		return in.started.Load(), nil
-	case in.closed:
-		in.mu.Unlock()
-		return nil, errClosed
 	case in.attempt != nil:
 		done := in.attempt
 		in.mu.Unlock()
@@ -210,8 +211,12 @@ func (in *instance) keys(ctx context.Context) (keys session.Keys, err error) {
 	switch {
 	case in.set.keys != nil:
 		return in.set.keys, nil
+	case in.set.keysFile != "" && in.isClosed():
+		keys, err = session.ReadKeysFile(in.set.keysFile)
 	case in.set.keysFile != "":
 		keys, created, err = session.LoadOrCreateKeysFile(in.set.keysFile)
+	case in.isClosed():
+		keys, err = readKeys(ctx, in.storage())
 	default:
 		where = storedKeys + " in Caddy's storage"
 		keys, created, err = loadKeys(ctx, in.storage())
@@ -268,6 +273,12 @@ func (in *instance) close() error {
 	}
 	in.refs = nil
 	return errors.Join(errs...)
+}
+
+func (in *instance) isClosed() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.closed
 }
 
 // forwarded takes host and scheme from the headers of a proxy in front, if Caddy trusts that proxy. A host that is

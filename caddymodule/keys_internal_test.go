@@ -2,6 +2,9 @@ package caddymodule
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,7 +73,8 @@ func TestPoolsAreGivenBack(t *testing.T) {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	cfg := instanceConfig{log: zap.NewNop(), storage: func() certmagic.Storage { return nil }}
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	cfg := instanceConfig{log: zap.NewNop(), storage: func() certmagic.Storage { return storage }}
 	first, err := openInstance(set, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +106,57 @@ func TestPoolsAreGivenBack(t *testing.T) {
 		t.Errorf("the state still has %d references", n)
 	}
 	if _, err := first.start(t.Context()); err == nil {
-		t.Error("a closed handler starts")
+		t.Error("a closed handler starts, with a key that it has made")
+	}
+	if storage.Exists(t.Context(), storedKeys) {
+		t.Error("a closed handler makes a key")
+	}
+}
+
+// A reload replaces a configuration before it has had a request, and one comes late, on a connection that is still open: it
+// is answered. What the handler takes for that it has nobody to give back to, so it takes nothing.
+func TestSec_D15_LateRequestOfAReplacedConfiguration(t *testing.T) {
+	t.Parallel()
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	if _, _, err := loadKeys(t.Context(), storage); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys")
+	cfg := instanceConfig{log: zap.NewNop(), storage: func() certmagic.Storage { return storage }}
+	for name, h := range map[string]Handler{
+		"keys in the storage":  {Issuer: "https://issuer.example/late", ClientID: "late", ClientSecret: "secret", PublicURL: []string{"https://a.example"}},
+		"keys in a file":       {Issuer: "https://issuer.example/late", ClientID: "late", ClientSecret: "secret", PublicURL: []string{"https://a.example"}, CookieKeysFile: file},
+		"with an emulator":     {Environment: "emulator", EmulatorListen: "127.0.0.1:1", PublicURL: []string{"http://localhost:1"}},
+		"a file that has gone": {Issuer: "https://issuer.example/late", ClientID: "late", ClientSecret: "secret", PublicURL: []string{"https://a.example"}, CookieKeysFile: file + "2"},
+	} {
+		if name == "keys in a file" {
+			if _, _, err := session.LoadOrCreateKeysFile(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set, errs := h.resolve(nil)
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		in, err := openInstance(set, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := in.close(); err != nil {
+			t.Fatal(err)
+		}
+		s, err := in.start(t.Context())
+		if serves := s != nil && err == nil; serves != strings.HasPrefix(name, "keys") {
+			t.Errorf("%s: serves %t, %v", name, serves, err)
+		}
+		if len(in.refs) > 0 {
+			t.Errorf("%s: it has %d things that nobody gives back", name, len(in.refs))
+		}
+		if n, there := states.References(stateKey{set.vipps.Issuer, set.vipps.ClientID}); there {
+			t.Errorf("%s: the state has %d references", name, n)
+		}
+	}
+	if _, err := os.Stat(file + "2"); err == nil {
+		t.Error("a closed handler makes a file of keys")
 	}
 }

@@ -59,10 +59,13 @@ func TestSec_D15_Reload(t *testing.T) {
 		})
 	}
 	for n := range 20 {
-		before := answered.Load()
 		load(n + 1)
+		if n%2 == 0 {
+			continue // and is replaced before it has answered anybody: who comes late to it is served all the same
+		}
+		before := answered.Load()
 		for deadline := time.Now().Add(10 * time.Second); answered.Load() == before && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond) // each configuration answers somebody before the next one comes
+			time.Sleep(time.Millisecond) // this one answers somebody before the next one comes
 		}
 	}
 	close(stop)
