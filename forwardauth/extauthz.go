@@ -2,6 +2,7 @@ package forwardauth
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -36,7 +37,7 @@ func (e *Engine) extAuthz(w http.ResponseWriter, r *http.Request) {
 		empty = alsoSecret(empty)
 	}
 	if empty != nil {
-		h[headerToRemove] = empty
+		h[headerToRemove] = slices.Clone(empty) // see neverCache
 	}
 }
 

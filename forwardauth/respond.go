@@ -13,21 +13,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// Header values that every answer of ours shares. They are never changed.
-var (
-	noStore   = []string{"no-store"}
-	varyValue = []string{pageVary}
-)
-
 const (
 	headerLoginURL  = "X-Vipps-Login-Url"
 	headerRequestID = "X-Request-Id"
 )
 
-// neverCache marks an answer as ours alone to give: it depends on who asks.
+// neverCache marks an answer as ours alone to give: it depends on who asks. Whatever stands around us may change headers in
+// place, so each answer gets slices of its own.
 func neverCache(h http.Header) {
-	h["Cache-Control"] = noStore
-	h["Vary"] = varyValue
+	own := []string{"no-store", pageVary}
+	h["Cache-Control"], h["Vary"] = own[0:1:1], own[1:2:2]
 }
 
 // redirect goes on with a GET: 302 in answer to a GET, 303 to anything else and from the callback, never with a body to

@@ -345,22 +345,17 @@ func (e *Engine) challenge(w http.ResponseWriter, r *http.Request, policy string
 // what a proxy copies also clears what the client sent.
 func (e *Engine) allow(h http.Header, d *Decision) {
 	neverCache(h)
-	if d.opened == nil {
-		for _, name := range e.names {
-			h[name] = emptyValue
-		}
-		h[headerAuth] = anonymousValue
-		return
-	}
+	own := make([]string, len(e.names)) // see neverCache
 	for i, name := range e.names {
-		h[name] = d.view.values[i]
+		switch {
+		case d.opened != nil:
+			own[i] = d.view.values[i][0]
+		case name == headerAuth:
+			own[i] = authAnonymous
+		}
+		h[name] = own[i : i+1 : i+1]
 	}
 }
-
-var (
-	emptyValue     = []string{""}
-	anonymousValue = []string{authAnonymous}
-)
 
 // refuse renders a decision that doesn't let the request pass. r carries the question, o is what was asked.
 func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, o Original, d Decision) {
