@@ -49,6 +49,11 @@ func (w *world) began(b *modelBrowser, out *httptest.ResponseRecorder, clicked b
 		return
 	}
 	f := &flight{n: len(w.flights), browser: b, began: w.step, clicked: clicked, silent: strings.Contains(location, "requested_flow=no_dialog"), location: location}
+	for _, line := range out.Header()["Set-Cookie"] {
+		if name, value, _ := strings.Cut(line, "="); strings.HasPrefix(name, "vippsauth-login-") && value[0] != ';' {
+			f.cookie = name
+		}
+	}
 	w.flights = append(w.flights, f)
 	w.did("    attempt %d begins, silent %t, clicked %t", f.n, f.silent, f.clicked)
 	if b.waits {
@@ -59,7 +64,7 @@ func (w *world) began(b *modelBrowser, out *httptest.ResponseRecorder, clicked b
 func (w *world) login(b *modelBrowser, r *modelReplica) {
 	out := w.send(b, r, "GET", "/_vipps/login?rd=/", "", "")
 	w.did("%s' browser opens the login: %d", b.name, out.Code)
-	w.began(b, out, false)
+	w.began(b, out, w.mode == forwardauth.WithoutSessionAnonymous) // nothing leads there but a wish
 }
 
 func (w *world) click(b *modelBrowser, r *modelReplica) {
@@ -166,6 +171,7 @@ func (w *world) callback(r *modelReplica) {
 
 func (w *world) bring(f *flight, b *modelBrowser, r *modelReplica) {
 	calls, made := w.provider.Control().Calls()[emulator.EndpointToken], len(w.sessions)
+	f.brought = true
 	out := w.send(b, r, "GET", f.callback, "", f.person)
 	w.did("%s' browser brings the answer to attempt %d to replica %d: %d", b.name, f.n, slices.Index(w.replicas[:], r), out.Code)
 	if n := w.provider.Control().Calls()[emulator.EndpointToken] - calls; n > 1 || n > 0 && b != f.browser {
@@ -192,7 +198,7 @@ func (w *world) bring(f *flight, b *modelBrowser, r *modelReplica) {
 		if waits {
 			w.oneOf(b, f)
 		}
-		w.results = append(w.results, &modelResult{token: token, flight: f, step: w.step, waits: waits})
+		w.results = append(w.results, &modelResult{token: token, flight: f, step: w.step, at: w.now, waits: waits})
 	}
 	if b != f.browser {
 		w.stats["lost"]++
@@ -280,9 +286,12 @@ func (w *world) sayTo(res *modelResult, b *modelBrowser, r *modelReplica, choice
 		if res.step < b.loggedOut {
 			w.wrong("a login that waited before a logout makes a session after it")
 		}
+		if end, ok := r.ends(res.flight.person); ok && !res.at.After(end) {
+			w.wrong("a login that waited when all sessions of %s were ended makes one", res.flight.person)
+		}
 		b.waits, res.waits = false, false
 	case choice == "other" && out.Code == http.StatusSeeOther && waits && strings.Contains(out.Header().Get("Location"), "/_vipps/login") && !w.live(w.still(b, had), r):
-		b.loggedOut, b.waits = w.step, true
+		b.loggedOut, b.waits, b.outs = w.step, true, append(b.outs, modelOut{w.step, r})
 	}
 }
 
@@ -311,7 +320,7 @@ func (w *world) logout(b *modelBrowser, r *modelReplica) {
 	if gone && slices.Contains(keysAt(r.stage), s.key) {
 		r.revoked[s.id] = true
 	}
-	b.loggedOut, b.waits = w.step, !again
+	b.loggedOut, b.waits, b.outs = w.step, !again, append(b.outs, modelOut{w.step, r})
 	w.began(b, out, again)
 }
 
@@ -335,18 +344,11 @@ func (w *world) rotate(r *modelReplica) {
 	w.start(r)
 	w.stats["rotations"]++
 	w.did("replica %d has keys %v", slices.Index(w.replicas[:], r), keysAt(r.stage))
-	for _, b := range w.browsers { // what was remembered with a key that has gone is forgotten
-		for _, some := range w.replicas {
-			if !slices.Contains(keysAt(some.stage), b.hintKey) && (b.waits || b.loggedOut >= 0) {
-				b.waits, b.loggedOut = false, -1
-			}
-		}
-	}
 }
 
 // restart is a process that begins anew: it has forgotten what was logged out.
 func (w *world) restart(r *modelReplica) {
-	r.state, r.revoked = forwardauth.NewState(), map[string]bool{}
+	r.state, r.revoked, r.began, r.ended = forwardauth.NewState(), map[string]bool{}, w.step, nil
 	w.start(r)
 	w.stats["restarts"]++
 	w.did("replica %d is started again", slices.Index(w.replicas[:], r))

@@ -3,6 +3,7 @@ package forwardauth_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -42,6 +43,7 @@ type world struct {
 	provider *emulator.Emulator
 	config   forwardauth.Config
 	confirm  string
+	mode     string
 	keys     []session.Key
 	replicas [2]*modelReplica
 	browsers [2]*modelBrowser
@@ -56,8 +58,11 @@ type world struct {
 type modelReplica struct {
 	stage   int // of the rotation, see keysAt
 	state   *forwardauth.State
+	engine  *forwardauth.Engine
 	handler http.Handler
+	began   int             // the step in which the process did
 	revoked map[string]bool // ids of sessions that were ended here
+	ended   map[string]time.Time
 }
 
 type modelBrowser struct {
@@ -66,13 +71,27 @@ type modelBrowser struct {
 	ends      map[string]time.Time
 	loggedOut int  // the step of the last logout, or "not me"
 	waits     bool // nobody has clicked since
-	hintKey   int  // that seals what the browser remembers
+	outs      []modelOut
+	past      []modelPast // what it had before each of its last steps
+}
+
+// A modelOut is a logout, or "not me".
+type modelOut struct {
+	step int
+	at   *modelReplica
+}
+
+type modelPast struct {
+	step    int
+	cookies map[string]string
 }
 
 type modelSession struct {
-	value, id, owner string
-	key              int
-	expires          time.Time
+	value, id, sub, owner string
+	at                    *modelReplica // that made it
+	step                  int
+	key                   int
+	issued, expires       time.Time
 }
 
 // A flight is one attempt to log in.
@@ -86,6 +105,8 @@ type flight struct {
 	callback string // its answer
 	person   string // who answered
 	made     int    // sessions and confirmations that came of it: one at most, ever
+	brought  bool
+	cookie   string
 }
 
 // A modelResult is the page that a callback has led to.
@@ -93,6 +114,7 @@ type modelResult struct {
 	token  string
 	flight *flight
 	step   int
+	at     time.Time
 	waits  bool // a login waits in it for "Continue as …"
 }
 
@@ -123,7 +145,7 @@ func TestSec_D54_A123_A132_RandomWorlds(t *testing.T) {
 		w.play(seed)
 	}
 	t.Logf("%d worlds in %s: %v", *modelSeeds, time.Since(begun).Round(time.Millisecond), w.stats)
-	for _, what := range []string{"sessions", "confirmed", "logouts", "passes", "refusals", "lost", "replays", "rotations", "restarts", "misses"} {
+	for _, what := range []string{"sessions", "confirmed", "logouts", "passes", "refusals", "lost", "replays", "rotations", "restarts", "misses", "overtaken", "ended", "lost cookies"} {
 		if *modelSeeds >= 100 && w.stats[what] < int(*modelSeeds)/10 {
 			t.Errorf("only %d %s: these worlds show nothing", w.stats[what], what)
 		}
@@ -143,10 +165,11 @@ func (w *world) play(seed uint64) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.mode = []string{forwardauth.WithoutSessionLogin, forwardauth.WithoutSessionPage, forwardauth.WithoutSessionAnonymous}[w.random.IntN(3)]
 	w.confirm = []string{forwardauth.ConfirmAfterLogout, forwardauth.ConfirmAlways, forwardauth.ConfirmNever}[w.random.IntN(3)]
 	w.config = forwardauth.Config{
 		Client: client, PublicURLs: []string{"http://" + modelHost}, Scopes: []string{"openid", "name"}, Emulator: true,
-		Now: func() time.Time { return w.now }, ConfirmPerson: w.confirm, SessionTTL: modelTTL,
+		Now: func() time.Time { return w.now }, ConfirmPerson: w.confirm, SessionTTL: modelTTL, WithoutSession: w.mode,
 	}
 	for i := range w.replicas {
 		w.replicas[i] = &modelReplica{state: forwardauth.NewState(), revoked: map[string]bool{}}
@@ -160,7 +183,7 @@ func (w *world) play(seed uint64) {
 		w.next()
 	}
 	if w.t.Failed() {
-		w.t.Logf("world %d, confirm_person %s:\n%s", seed, w.confirm, strings.Join(w.trail, "\n"))
+		w.t.Logf("world %d, confirm_person %s, without_session %s:\n%s", seed, w.confirm, w.mode, strings.Join(w.trail, "\n"))
 	}
 }
 
@@ -204,6 +227,7 @@ func (w *world) start(r *modelReplica) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	r.engine = engine
 	r.handler = engine.Protect(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { w.appSub = r.Header["X-Vipps-Name"] }))
 }
 
@@ -221,7 +245,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // next is one step.
 func (w *world) next() {
 	b, r := w.browsers[w.random.IntN(2)], w.replicas[w.random.IntN(2)]
-	switch n := w.random.IntN(100); {
+	switch n := w.random.IntN(108); {
 	case n < 10:
 		w.visit(b, r)
 	case n < 24:
@@ -240,14 +264,20 @@ func (w *world) next() {
 		w.say(r)
 	case n < 86:
 		w.logout(b, r)
-	case n < 93:
+	case n < 91:
 		w.steal(r)
+	case n < 92:
+		w.lose(b)
+	case n < 93:
+		w.end(r)
 	case n < 97:
 		w.pass()
 	case n < 99:
 		w.rotate(r)
-	default:
+	case n < 100:
 		w.restart(r)
+	default:
+		w.late(b, r)
 	}
 }
 
@@ -268,6 +298,7 @@ func (w *world) send(b *modelBrowser, r *modelReplica, method, target, body, mad
 		}
 		pairs = append(pairs, name+"="+value)
 	}
+	b.past = append(b.past[max(0, len(b.past)-7):], modelPast{w.step, maps.Clone(b.cookies)})
 	slices.Sort(pairs)
 	in.Header.Set("Cookie", strings.Join(pairs, "; "))
 	before := w.sessionOf(b)
@@ -291,10 +322,7 @@ func (w *world) send(b *modelBrowser, r *modelReplica, method, target, body, mad
 		if c.MaxAge > 0 {
 			b.ends[c.Name] = w.now.Add(time.Duration(c.MaxAge) * time.Second)
 		}
-		switch c.Name {
-		case "vippsauth-hint":
-			b.hintKey = keysAt(r.stage)[0]
-		case "vippsauth":
+		if c.Name == "vippsauth" {
 			w.made(r, before, c.Value, made)
 		}
 	}
@@ -309,14 +337,14 @@ func (w *world) made(r *modelReplica, before *modelSession, value, owner string)
 		return
 	}
 	w.stats["sessions"]++
-	s := &modelSession{value: value, owner: owner, key: keysAt(r.stage)[0], expires: w.now.Add(modelTTL)}
+	s := &modelSession{value: value, owner: owner, at: r, step: w.step, key: keysAt(r.stage)[0], issued: w.now, expires: w.now.Add(modelTTL)}
 	cfg := w.config
 	cfg.Keys = session.Keys{w.keys[s.key]}
 	engine, err := forwardauth.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s.id, _, _ = engine.SessionOf(value)
+	s.id, s.sub, _ = engine.SessionOf(value)
 	for _, other := range w.sessions {
 		if other.id == s.id || s.id == "" {
 			w.wrong("session id %q is used again", s.id)
