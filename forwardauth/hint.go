@@ -102,7 +102,9 @@ func (e *Engine) hint(s *site, header http.Header) hint {
 	case session.One:
 		h = s.readHint(value)
 	default:
-		h.unread = true
+		for name, value := range session.Cookies(header) {
+			h.unread = h.unread || name == s.hintJar.CookieName() && value != "" // an empty one is what we clear it with
+		}
 		for _, value := range s.hintJar.Values(header) {
 			other := s.readHint(value)
 			if !other.unread && (h.unread || other.LoggedOutAt.After(h.LoggedOutAt)) {
