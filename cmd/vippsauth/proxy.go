@@ -110,6 +110,9 @@ func (s *sidecar) rewrite(r *httputil.ProxyRequest) {
 	if r.Out.Body != nil && r.Out.Body != http.NoBody {
 		r.Out.Body = &clientBody{ReadCloser: r.Out.Body}
 	}
+	// An application that answers a HEAD with a body, against RFC 9110, leaves it on the connection. net/http notices, but a
+	// moment after it has lent the connection out again: to the next request, whose answer that body is.
+	r.Out.Close = r.In.Method == http.MethodHead
 	if len(r.Out.Trailer) > 0 && r.Out.Body != nil {
 		r.Out.Body = &trailed{ReadCloser: r.Out.Body, in: r.In, out: r.Out}
 	}
