@@ -21,7 +21,7 @@ func TestSec_C031_D17_D18_UnreadableLogoutIsALogout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loggedOut := (&hint{Logout: waitsForClick, LoggedOutAt: now}).append(nil)
+	loggedOut := (&hint{Logout: waitsForClick, LoggedOutAt: now}).payload()
 	next := name + sealedIn(t, s.hints, append([]byte{hintVersion + 1}, loggedOut[1:]...))
 	removed := name + sealedIn(t, gone, loggedOut)
 	planted := name + "1" + strings.Repeat("A", 200)
@@ -51,7 +51,7 @@ func TestSec_C031_D17_D18_UnreadableLogoutIsALogout(t *testing.T) {
 		}
 	}
 	// One that can be read counts, whatever a neighbour has put beside it: nobody is kept from silent logins for a year.
-	missed := name + sealedIn(t, s.hints, (&hint{MissUntil: now.Add(time.Minute)}).append(nil))
+	missed := name + sealedIn(t, s.hints, (&hint{MissUntil: now.Add(time.Minute)}).payload())
 	if h := e.hint(s, http.Header{"Cookie": {planted + "; " + missed}}); h.Logout != notLoggedOut || h.MissUntil.IsZero() {
 		t.Errorf("a miss beside a planted one: %+v", h)
 	}

@@ -45,16 +45,16 @@ func TestSec_B077_C030_SessionsAreWorthWhatTheSettingsSay(t *testing.T) {
 		}
 		now := time.Now()
 		waiting := confirmation{Session: sessionData{ID: "id", Sub: "somebody", Issued: now, Expires: now.Add(time.Hour)}, Made: now}
-		if _, err := after.confirms.Open(sealedIn(t, before.confirms, waiting.append(nil))); (err == nil) != tt.opens {
+		if _, err := after.confirms.Open(sealedIn(t, before.confirms, waiting.payload())); (err == nil) != tt.opens {
 			t.Errorf("%s: what waits for its answer: %v", name, err)
 		}
-		if h := tt.after.hint(after, http.Header{"Cookie": {after.hintJar.CookieName() + "=" + sealedIn(t, before.hints, (&hint{Logout: waitsForClick, LoggedOutAt: now}).append(nil))}}); h.LoggedOutAt.IsZero() {
+		if h := tt.after.hint(after, http.Header{"Cookie": {after.hintJar.CookieName() + "=" + sealedIn(t, before.hints, (&hint{Logout: waitsForClick, LoggedOutAt: now}).payload())}}); h.LoggedOutAt.IsZero() {
 			t.Errorf("%s: the logout is forgotten", name)
 		}
 		id := vipps.NewStateID()
 		a := attempt{Pending: vipps.PendingLogin{Nonce: "n", Verifier: "v", ACRValues: tt.before.client.ACRValues(), Started: now}, State: hashState(id), ReturnTo: "/"}
 		jar := attemptJar(before, id, now)
-		w := tt.after.navigate(targetHost, "/_vipps/callback?code=c&state="+id, jar.CookieName()+"="+sealedIn(t, before.pending, a.append(nil)))
+		w := tt.after.navigate(targetHost, "/_vipps/callback?code=c&state="+id, jar.CookieName()+"="+sealedIn(t, before.pending, a.payload()))
 		changed := tt.before.client.ACRValues() != tt.after.client.ACRValues()
 		if used := !tt.after.state.use(a.State, now, now.Add(time.Minute)); used == changed || w.Code != http.StatusSeeOther {
 			t.Errorf("%s: a login on its way is finished %t, with %d", name, used, w.Code)
