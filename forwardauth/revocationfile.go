@@ -26,6 +26,7 @@ type RevocationFile struct {
 
 	seen   fs.FileInfo // of the last Load; nil: there was none
 	offset int64       // what has been read, up to the end of its last whole line
+	broke  bool        // the last Load broke off: there is more to read, though the file is the same
 	known  bool        // there was a file once
 }
 
@@ -51,7 +52,7 @@ func (f *RevocationFile) Load(ctx context.Context, line func([]byte)) (all bool,
 	case !info.Mode().IsRegular():
 		return false, nil // a device, which keeps nothing
 	}
-	if f.seen != nil && os.SameFile(f.seen, info) && info.Size() == f.seen.Size() && info.ModTime().Equal(f.seen.ModTime()) {
+	if f.seen != nil && !f.broke && os.SameFile(f.seen, info) && info.Size() == f.seen.Size() && info.ModTime().Equal(f.seen.ModTime()) {
 		return false, nil
 	}
 	file, err := os.Open(f.path)
@@ -70,7 +71,7 @@ func (f *RevocationFile) Load(ctx context.Context, line func([]byte)) (all bool,
 	}
 	n, err := readLines(ctx, file, line)
 	f.offset += n
-	f.seen, f.known = info, true
+	f.seen, f.known, f.broke = info, true, err != nil
 	return all, err
 }
 
