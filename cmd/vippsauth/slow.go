@@ -3,14 +3,15 @@ package main
 import (
 	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
 
 // A stallGuard is a listener whose connections end when a client doesn't take what is written to it: each write has at least
-// patience, and at most twice that. It is for clients that send requests and read no answers. A deadline is set once in a
-// while and not for each answer, which would be felt in every check; net/http's WriteTimeout would also limit how long an
-// application's answer may take, and with it streams and websockets.
+// patience, and at most twice that. One that takes something goes on, however slow it is. It is for clients that send requests
+// and read no answers. A deadline is set once in a while and not for each answer, which would be felt in every check;
+// net/http's WriteTimeout would also limit how long an application's answer may take, and with it streams and websockets.
 type stallGuard struct {
 	net.Listener
 
@@ -32,16 +33,42 @@ type stallConn struct {
 	until    atomic.Int64 // the write deadline, in nanoseconds; 0 when somebody else has set one
 }
 
-func (c *stallConn) Write(p []byte) (int, error) {
+// stallProbe is how long a write that waited in vain tries again. The system wakes a writer only when a good part of its buffer
+// has gone, which at a slow client takes minutes, and takes more as soon as any has.
+const stallProbe = 100 * time.Millisecond
+
+func (c *stallConn) Write(p []byte) (n int, err error) {
 	now := time.Now()
 	if until := c.until.Load(); until-now.UnixNano() < int64(c.patience) {
-		deadline := now.Add(2 * c.patience)
-		if err := c.Conn.SetWriteDeadline(deadline); err != nil {
+		if err := c.guard(now.Add(2 * c.patience)); err != nil {
 			return 0, err
 		}
-		c.until.Store(deadline.UnixNano())
 	}
-	return c.Conn.Write(p)
+	for {
+		wrote, err := c.Conn.Write(p[n:])
+		if n += wrote; !errors.Is(err, os.ErrDeadlineExceeded) || c.until.Load() == 0 {
+			return n, err
+		}
+		if err := c.guard(time.Now().Add(stallProbe)); err != nil {
+			return n, err
+		}
+		wrote, err = c.Conn.Write(p[n:])
+		if n += wrote; wrote == 0 || n == len(p) || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if err := c.guard(time.Now().Add(2 * c.patience)); err != nil {
+			return n, err
+		}
+	}
+}
+
+// guard sets a write deadline of our own.
+func (c *stallConn) guard(deadline time.Time) error {
+	if err := c.Conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	c.until.Store(deadline.UnixNano())
+	return nil
 }
 
 // SetWriteDeadline keeps the guard's own where none is wanted, which is what net/http says after each request.
