@@ -50,13 +50,39 @@ type endedSession struct {
 }
 
 // notBefore ends the sessions issued before a moment. It is worth keeping until none of those can be left.
-type notBefore struct{ before, until int64 }
+type notBefore struct {
+	before, until int64
+	// sure is before, or sooner where that was yet to come when it was heard of: either our clock was slow, or that of whoever
+	// wrote it was fast. Until our own clock comes there only sessions issued before sure are ended, since nobody is to be kept
+	// out for years; from then on all that were issued before before.
+	sure int64
+}
 
-// extend makes n end what other ends too, and reports whether it didn't before.
+// heard is the not-before that a record says.
+func (r record) heard(now int64) notBefore {
+	return notBefore{before: r.at, until: r.until, sure: min(r.at, now+int64(clockSkew/time.Second)+1)}
+}
+
+func (n *notBefore) ends(issued, now int64) bool {
+	return now < n.until && (issued < n.sure || issued < n.before && n.before <= now)
+}
+
+// covers reports whether n says all of a session's end already, from now on and whatever our clock does.
+func (n *notBefore) covers(issued, until int64) bool { return issued < n.sure && until <= n.until }
+
+// includes reports whether n ends all that other ends.
+func (n *notBefore) includes(other notBefore) bool {
+	return other.before <= n.before && other.until <= n.until && other.sure <= n.sure
+}
+
+// extend makes n end what other ends too, and reports whether it didn't before. What is from the future is news once, and
+// not whenever it is read again.
 func (n *notBefore) extend(other notBefore) bool {
-	old := *n
-	n.before, n.until = max(n.before, other.before), max(n.until, other.until)
-	return *n != old
+	if other.before <= n.before && other.until <= n.until && (other.sure <= n.sure || other.sure < other.before) {
+		return false
+	}
+	n.before, n.until, n.sure = max(n.before, other.before), max(n.until, other.until), max(n.sure, other.sure)
+	return true
 }
 
 // revocations are the sessions that were ended before their time: by themselves, all of a person, or all that there
@@ -93,16 +119,14 @@ func (rs *revocations) ended(ref sessionRef, now int64) bool {
 	if s, ok := rs.sessions[ref.id]; ok && now < s.until {
 		return true
 	}
-	return rs.coveredLocked(ref.person, ref.issued, now)
+	p := rs.persons[ref.person]
+	return rs.everybody.ends(ref.issued, now) || p.ends(ref.issued, now)
 }
 
-// coveredLocked reports whether sessions that a person began at a time were all ended.
-func (rs *revocations) coveredLocked(person digest, issued, now int64) bool {
-	if issued < rs.everybody.before && now < rs.everybody.until {
-		return true
-	}
-	p, ok := rs.persons[person]
-	return ok && issued < p.before && now < p.until
+// coveredLocked reports whether a session of a person needs no entry of its own.
+func (rs *revocations) coveredLocked(person digest, issued, until int64) bool {
+	p := rs.persons[person]
+	return rs.everybody.covers(issued, until) || p.covers(issued, until)
 }
 
 // add takes a record in, and reports whether it says anything new. What is over is nothing new.
@@ -110,27 +134,24 @@ func (rs *revocations) add(r record, now int64) (fresh bool, w widened) {
 	if r.until <= now {
 		return false, w
 	}
-	// A clock that is wrong by years, at another replica, must not keep people out until then.
-	ahead := now + int64(clockSkew/time.Second) + 1
-	r.at = min(r.at, ahead)
-	r.until = min(r.until, ahead+int64(maxSessionTTL/time.Second))
+	heard := r.heard(now)
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	switch r.kind {
 	case endsSession:
 		old, known := rs.sessions[r.session]
-		if known && old.until >= r.until || rs.coveredLocked(r.person, r.at, r.until-1) {
+		if known && old.until >= r.until || rs.coveredLocked(r.person, r.at, r.until) {
 			return false, w
 		}
 		rs.sessions[r.session] = endedSession{r.person, max(r.at, old.issued), r.until}
 	case endsPerson:
 		n := rs.persons[r.person]
-		if r.at <= rs.everybody.before && r.until <= rs.everybody.until || !n.extend(notBefore{r.at, r.until}) {
+		if rs.everybody.includes(heard) || !n.extend(heard) {
 			return false, w
 		}
 		rs.persons[r.person] = n
 	case endsEverybody:
-		if !rs.everybody.extend(notBefore{r.at, r.until}) {
+		if !rs.everybody.extend(heard) {
 			return false, w
 		}
 	}
@@ -144,17 +165,17 @@ func (rs *revocations) add(r record, now int64) (fresh bool, w widened) {
 func (rs *revocations) tidyLocked(now int64) (w widened) {
 	rs.sweep = now + 60
 	for person, n := range rs.persons {
-		if n.until <= now || n.before <= rs.everybody.before && n.until <= rs.everybody.until {
+		if n.until <= now || rs.everybody.includes(n) {
 			delete(rs.persons, person)
 		}
 	}
 	for id, s := range rs.sessions {
-		if s.until <= now || rs.coveredLocked(s.person, s.issued, s.until-1) {
+		if s.until <= now || rs.coveredLocked(s.person, s.issued, s.until) {
 			delete(rs.sessions, id)
 		}
 	}
 	if len(rs.sessions) > rs.maxSessions {
-		w.sessions, w.persons = rs.widenSessionsLocked()
+		w.sessions, w.persons = rs.widenSessionsLocked(now)
 	}
 	if len(rs.persons) > rs.maxPersons {
 		w.folded, w.everybody = rs.widenPersonsLocked(), true
@@ -164,7 +185,7 @@ func (rs *revocations) tidyLocked(now int64) (w widened) {
 
 // widenSessionsLocked makes room: the sessions of those persons with the most of them, and among equals of those whose last
 // one is the oldest, become a not-before each. Whoever fills the list with their own sessions widens only their own.
-func (rs *revocations) widenSessionsLocked() (sessions, persons int) {
+func (rs *revocations) widenSessionsLocked(now int64) (sessions, persons int) {
 	type crowd struct {
 		person digest
 		count  int
@@ -178,7 +199,7 @@ func (rs *revocations) widenSessionsLocked() (sessions, persons int) {
 			of[s.person] = c
 		}
 		c.count++
-		c.all.extend(notBefore{s.issued + 1, s.until})
+		c.all.extend(record{at: s.issued + 1, until: s.until}.heard(now))
 	}
 	crowds := make([]*crowd, 0, len(of))
 	for _, c := range of {
@@ -253,7 +274,7 @@ func (rs *revocations) has(r record) bool {
 	switch r.kind {
 	case endsSession:
 		s, ok := rs.sessions[r.session]
-		return ok && s.until >= r.until || rs.coveredLocked(r.person, r.at, r.until-1)
+		return ok && s.until >= r.until || rs.coveredLocked(r.person, r.at, r.until)
 	case endsPerson:
 		return wide(rs.everybody) || wide(rs.persons[r.person])
 	default:
