@@ -116,7 +116,7 @@ type Handler struct {
 	AppCookies []string `json:"app_cookies,omitempty"`
 	// Paths of the site whose navigation goes to this module's logout page, such as `/logout.php`. Default: none.
 	LogoutPaths []string `json:"logout_paths,omitempty"`
-	// How many logins may be started from one address (Caddy's `{client_ip}`, of IPv6 the /64; without
+	// How many logins may be started from one address (Caddy's `{client_ip}`, of IPv6 the /64, and four times as many from a /48; without
 	// `trusted_proxies_strict` the last address that a trusted proxy names): a number and the time in
 	// which that many come back, or `off`. Whoever starts more gets 429 until then; sessions are never limited. Default: 600/10m.
 	LoginLimit string `json:"login_limit,omitempty"`

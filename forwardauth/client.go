@@ -25,7 +25,7 @@ func (o *Original) withClient(r *http.Request) *http.Request {
 }
 
 // clientOf is whose login attempts are counted together: the address that r came from or, where that is a trusted proxy's,
-// what the proxy says of its own client, an IPv6 address standing for its whole /64, which is what one customer gets. It is
+// what the proxy says of its own client, an IPv6 address standing for its whole /64. It is
 // not valid where nobody knows. Nothing but limits goes by it.
 func (e *Engine) clientOf(r *http.Request) netip.Addr {
 	if known, ok := r.Context().Value(clientKey{}).(string); ok {
@@ -92,7 +92,7 @@ func clientNet(addr netip.Addr) netip.Addr {
 	if !addr.Is6() {
 		return addr
 	}
-	prefix, err := addr.Prefix(64)
+	prefix, err := addr.Prefix(clientBits)
 	if err != nil {
 		return addr
 	}

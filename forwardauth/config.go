@@ -111,7 +111,8 @@ type Config struct {
 	ProxySecret vipps.Secret
 	// LoginLimit is how many logins one client may start: a number and the time in which its bucket fills up again, such as
 	// "600/10m", or "off". A client is the peer's address or, behind a trusted proxy, the last address in X-Forwarded-For
-	// that is no trusted proxy's; of an IPv6 address the first 64 bits count. Default: 600/10m.
+	// that is no trusted proxy's; of an IPv6 address the first 64 bits count, and all with the same first 48 may start four
+	// times as many. Default: 600/10m.
 	LoginLimit string
 	// LoginLimitTotal is the same for all clients of one State together. Default: 3000/1m.
 	LoginLimitTotal string

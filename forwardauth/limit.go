@@ -85,7 +85,12 @@ func (l loginLimit) take(full, now int64) (after int64, wait time.Duration) {
 
 const (
 	limitSets = 4096
-	limitWays = 8 // in a set, so that 32,768 clients are known at once
+	limitWays = 8 // in a set, so that 32,768 networks are known at once
+
+	// An IPv6 client is a /64. One customer may have a whole /48 of them, which is 65,536 clients, and so that gets no more
+	// than a few, or it would use up what there is for all.
+	clientBits, customerBits = 64, 48
+	customerShare            = 4
 )
 
 // loginLimiter counts login attempts, by client and in total. Its memory doesn't grow: where a set of clients is full, it
@@ -100,7 +105,7 @@ type loginLimiter struct {
 }
 
 type limitBucket struct {
-	client netip.Addr
+	client netip.Prefix
 	full   int64
 }
 
@@ -117,32 +122,53 @@ func (l *loginLimiter) take(client netip.Addr, each, all loginLimit, now time.Ti
 	t := now.UnixNano()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var bucket *limitBucket
-	var mine, total int64
-	if each.count > 0 && client.IsValid() {
-		bucket = l.bucket(client)
-		full := bucket.full
-		if bucket.client != client {
+	var buckets [2]*limitBucket
+	var after [2]limitBucket
+	for i, net := range networksOf(client) {
+		if each.count == 0 || !net.IsValid() {
+			continue
+		}
+		limit := each
+		if i > 0 {
+			limit.count *= customerShare
+		}
+		buckets[i] = l.bucket(net)
+		full := buckets[i].full
+		if buckets[i].client != net {
 			full = 0 // another's, which is to go
 		}
-		if mine, wait = each.take(full, t); wait > 0 {
+		after[i].client = net
+		if after[i].full, wait = limit.take(full, t); wait > 0 {
 			return limitClient, wait
 		}
 	}
 	if all.count > 0 {
+		var total int64
 		if total, wait = all.take(l.total, t); wait > 0 {
 			return limitTotal, wait
 		}
 		l.total = total
 	}
-	if bucket != nil {
-		*bucket = limitBucket{client: client, full: mine}
+	for i, bucket := range buckets {
+		if bucket != nil {
+			*bucket = after[i]
+		}
 	}
 	return limitNone, 0
 }
 
-// bucket is where a client is counted: its own or, when it has none, that of its set which is to go.
-func (l *loginLimiter) bucket(client netip.Addr) *limitBucket {
+// networksOf are the networks that a client is counted with: its own and, over IPv6, its customer's.
+func networksOf(client netip.Addr) [2]netip.Prefix {
+	if !client.Is6() {
+		return [2]netip.Prefix{netip.PrefixFrom(client, client.BitLen())}
+	}
+	own, _ := client.Prefix(clientBits) // there are as many bits, and more
+	customer, _ := client.Prefix(customerBits)
+	return [2]netip.Prefix{own, customer}
+}
+
+// bucket is where a network is counted: its own or, when it has none, that of its set which is to go.
+func (l *loginLimiter) bucket(client netip.Prefix) *limitBucket {
 	if l.clients == nil {
 		l.seed, l.clients = maphash.MakeSeed(), make([]limitBucket, limitSets*limitWays)
 	}
