@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,6 +127,9 @@ of allow first.`,
 		if (*sub == "") == !*everyone {
 			return errors.New("say whose sessions to end, with either --sub or --everyone")
 		}
+		if !*everyone && !couldBeSub(*sub) {
+			return errors.New("no person has such a sub: it must be as in X-Vipps-Sub, byte for byte, without quotes, blanks around it or line ends; nobody's sessions were ended")
+		}
 		c, rep := p.load(cmd, sf)
 		c.validate(rep)
 		if len(rep.problems) > 0 {
@@ -135,6 +139,14 @@ of allow first.`,
 		return failed(p.revoke(cmd, c, *sub))
 	}
 	return cmd
+}
+
+// couldBeSub reports whether a provider's sub may be so. What is not byte for byte a person's ends nothing, and must not look as if
+// it had: a blank or a quote from a shell or a spreadsheet is easily overlooked.
+func couldBeSub(sub string) bool {
+	const longest = 255 // OpenID Connect Core, section 2
+	printable := !strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r > '~' || r == ',' }) // as vipps takes them
+	return printable && len(sub) <= longest && strings.Trim(sub, " \"'`") == sub
 }
 
 // revoke appends to the file of ended sessions, for one person or, without a sub, everybody.
