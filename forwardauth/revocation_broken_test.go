@@ -3,8 +3,10 @@ package forwardauth_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
 )
@@ -39,5 +41,26 @@ func TestSec_A132_ReadingThatBreaksOff(t *testing.T) {
 	}
 	if records != 50 {
 		t.Errorf("%d of 50 records are ever read", records)
+	}
+}
+
+// Attack, or a restored backup: the file is written over in its place with something at least as long, so that neither its
+// identity nor its length tells. All of it is read again, and what is known and missing there is saved again.
+func TestSec_A132_WrittenOverInPlace(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys.revoked")
+	f := forwardauth.NewRevocationFile(path)
+	saveLines(t, f, revocationLines(5, fileEpoch))
+	loadAll(t, f)
+	other := revocationLines(20, fileEpoch.Add(time.Hour))
+	if err := os.WriteFile(path, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if lines, all := loadAll(t, f); len(lines) != 20 || !all {
+		t.Errorf("%d of 20 lines are read, all %t", len(lines), all)
+	}
+	saveLines(t, f, revocationLines(1, fileEpoch.Add(2*time.Hour)))
+	if lines, all := loadAll(t, f); len(lines) != 1 || all {
+		t.Errorf("of what was added %d lines are read, all %t", len(lines), all)
 	}
 }

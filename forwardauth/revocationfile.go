@@ -15,6 +15,7 @@ import (
 
 const (
 	revocationFileMode = 0o600
+	tailLength         = 128                  // of a line, and what is random in it
 	lockPause          = 5 * time.Millisecond // between two looks at a lock that another process holds
 )
 
@@ -26,6 +27,7 @@ type RevocationFile struct {
 
 	seen   fs.FileInfo // of the last Load; nil: there was none
 	offset int64       // what has been read, up to the end of its last whole line
+	tail   []byte      // what stands before offset; another text there is another file, written over in its place
 	broke  bool        // the last Load broke off: there is more to read, though the file is the same
 	known  bool        // there was a file once
 }
@@ -63,7 +65,7 @@ func (f *RevocationFile) Load(ctx context.Context, line func([]byte)) (all bool,
 	if info, err = file.Stat(); err != nil {
 		return false, err
 	}
-	if f.seen == nil || !os.SameFile(f.seen, info) || info.Size() < f.offset {
+	if f.seen == nil || !os.SameFile(f.seen, info) || info.Size() < f.offset || !bytes.Equal(f.tailOf(file), f.tail) {
 		f.offset, all = 0, true
 	}
 	if _, err := file.Seek(f.offset, io.SeekStart); err != nil {
@@ -71,8 +73,16 @@ func (f *RevocationFile) Load(ctx context.Context, line func([]byte)) (all bool,
 	}
 	n, err := readLines(ctx, file, line)
 	f.offset += n
+	f.tail = f.tailOf(file)
 	f.seen, f.known, f.broke = info, true, err != nil
 	return all, err
+}
+
+// tailOf is the end of what was read, as it stands in a file.
+func (f *RevocationFile) tailOf(file *os.File) []byte {
+	tail := make([]byte, min(f.offset, tailLength))
+	n, _ := file.ReadAt(tail, f.offset-int64(len(tail))) // less is another text
+	return tail[:n]
 }
 
 // readLines calls line for each whole line, and returns where the last of them ends. One that is too long is no record.
