@@ -85,6 +85,7 @@ func refuseConnect(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodConnect || r.ProtoMajor > 1 && r.Header[":protocol"] != nil {
 		return false
 	}
+	boundBody(w, r)
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
 	}
