@@ -86,6 +86,7 @@ func (e *Engine) Trusts(r *http.Request) bool {
 
 // endpoint serves one of our own paths for the site that the browser asked.
 func (e *Engine) endpoint(w http.ResponseWriter, r *http.Request, o Original, path string) {
+	boundBody(w, r)
 	s := e.siteOf(o.Host)
 	if s == nil {
 		e.misdirected(w, r, o)
@@ -95,7 +96,6 @@ func (e *Engine) endpoint(w http.ResponseWriter, r *http.Request, o Original, pa
 		e.page(w, r, s, page{Kind: pageTooLarge, Status: http.StatusRequestEntityTooLarge})
 		return
 	}
-	boundBody(w, r)
 	switch path {
 	case pathLogin:
 		e.postOrGet(w, r, s, o, e.login)
