@@ -209,11 +209,11 @@ func (f *RevocationFile) Compact(ctx context.Context, now time.Time) error {
 	if whole && n == info.Size() && bytes.Count(merged, []byte("\n"))-bytes.Count([]byte(revocationsHeader), []byte("\n")) >= lines {
 		return nil // nothing to drop
 	}
-	return f.replace(merged)
+	return f.replace(merged, info)
 }
 
 // replace puts a new file in the place of the old one, whose lock the caller holds.
-func (f *RevocationFile) replace(text []byte) error {
+func (f *RevocationFile) replace(text []byte, old fs.FileInfo) error {
 	path, err := filepath.EvalSymlinks(f.path)
 	if err != nil {
 		return err
@@ -223,6 +223,13 @@ func (f *RevocationFile) replace(text []byte) error {
 		return err
 	}
 	_, err = fresh.Write(text)
+	if err == nil {
+		mode := old.Mode().Perm()
+		if !keepOwner(fresh, old) {
+			mode &^= 0o070 // it would be another group's
+		}
+		err = fresh.Chmod(mode)
+	}
 	if err == nil {
 		err = fresh.Sync()
 	}

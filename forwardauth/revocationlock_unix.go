@@ -25,6 +25,17 @@ func tryLock(file *os.File) (busy bool, err error) {
 	}
 }
 
+// keepOwner gives a file another's owner, which is root's to do, and its group, and reports whether it has that group.
+func keepOwner(file *os.File, other os.FileInfo) bool {
+	of, ok := other.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	err := file.Chown(-1, int(of.Gid))
+	_ = file.Chown(int(of.Uid), -1) // whoever may not is not root, and keeps it
+	return err == nil
+}
+
 // syncDir makes a new name in a directory last.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
