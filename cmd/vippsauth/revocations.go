@@ -145,8 +145,8 @@ of allow first.`,
 // it had: a blank or a quote from a shell or a spreadsheet is easily overlooked.
 func couldBeSub(sub string) bool {
 	const longest = 255 // OpenID Connect Core, section 2
-	printable := !strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r > '~' || r == ',' }) // as vipps takes them
-	return printable && len(sub) <= longest && strings.Trim(sub, " \"'`") == sub
+	usable := !strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r > '~' || r == ',' })
+	return usable && len(sub) <= longest && strings.Trim(sub, " \"'`") == sub
 }
 
 // revoke appends to the file of ended sessions, for one person or, without a sub, everybody.
