@@ -20,7 +20,7 @@ total=0
 while read -r dir name; do
 	echo "== $dir $name for $fuzztime"
 	out=$(mktemp)
-	"$go" test -run='^$' -fuzz="^$name\$" -fuzztime="$fuzztime" "$dir" </dev/null | tee "$out" || failed+=("$dir $name")
+	"$go" test -run='^$' -fuzz="^$name\$" -fuzztime="$fuzztime" -fuzzminimizetime=2s "$dir" </dev/null | tee "$out" || failed+=("$dir $name")
 	# The last progress line holds the count of all executions.
 	execs=$(sed -nE 's/^fuzz: elapsed: .* execs: ([0-9]+) .*/\1/p' "$out" | tail -n 1)
 	rm -f "$out"
