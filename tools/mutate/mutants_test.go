@@ -37,28 +37,29 @@ func TestMutants(t *testing.T) {
 	if err := os.WriteFile(path, []byte(checked), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	all, err := mutantsOf(path, "p/check.go")
-	if err != nil {
+	text, all, err := mutantsOf(path, "p/check.go")
+	if err != nil || text != checked {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
 	for _, m := range all {
-		for i, line := range strings.Split(m.text, "\n") {
+		m.number = 7
+		for i, line := range strings.Split(switched(text, []*mutant{m}), "\n") {
 			if was := strings.Split(checked, "\n")[i]; was != line {
 				got[strings.TrimPrefix(m.key(), "p/check.go\tCheck\t")] = strings.TrimSpace(line)
 			}
 		}
 	}
 	want := map[string]string{
-		"if a < 0 || b < 0":  "if false && (a < 0 || b < 0) {",
-		"|| a < 0":           "if (false && (a < 0)) || b < 0 {",
-		"|| b < 0":           "if a < 0 || (false && (b < 0)) {",
-		"if ok && a > 0":     "if false && (ok && a > 0) {",
-		"unless ok && a > 0": "if true || (ok && a > 0) {",
-		"&& ok":              "if (true || (ok)) && a > 0 {",
-		"&& a > 0":           "if ok && (true || (a > 0)) {",
-		"call note(a)":       "if false { note(a) }",
-		"case a == b":        "case false && (a == b):",
+		"if a < 0 || b < 0":  "if !dropped(7) && (a < 0 || b < 0) {",
+		"|| a < 0":           "if (!dropped(7) && (a < 0)) || b < 0 {",
+		"|| b < 0":           "if a < 0 || (!dropped(7) && (b < 0)) {",
+		"if ok && a > 0":     "if !dropped(7) && (ok && a > 0) {",
+		"unless ok && a > 0": "if dropped(7) || (ok && a > 0) {",
+		"&& ok":              "if (dropped(7) || (ok)) && a > 0 {",
+		"&& a > 0":           "if ok && (dropped(7) || (a > 0)) {",
+		"call note(a)":       "if !dropped(7) { note(a) }",
+		"case a == b":        "case !dropped(7) && (a == b):",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
