@@ -60,7 +60,7 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@GO=$(GO) scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: mutate
-mutate: ## drop each check of the validators once; a test must notice (half an hour)
+mutate: ## drop each check of the validators once; a test must notice (a quarter of an hour)
 	@mkdir -p $(BIN)
 	@$(GO) -C tools build -o ../$(BIN)/mutate ./mutate
 	$(BIN)/mutate -known tools/mutate/equivalent.tsv $(VALIDATORS)
