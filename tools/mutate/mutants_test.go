@@ -117,11 +117,11 @@ func TestCheck(t *testing.T) {
 // notices. `make mutate` does the same for whole files, and takes as long as it takes.
 func TestSec_D56_DroppedChecksAreNoticed(t *testing.T) {
 	if os.Getenv("VIPPSAUTH_TEST_ALL") != "1" {
-		t.Skip("runs the tests of package vipps two dozen times: `make test` does")
+		t.Skip("runs the tests of package vipps some thirty times: `make test` does")
 	}
 	var out, errs strings.Builder
 	status := run([]string{
-		"-root", "../..", "-known", "equivalent.tsv", "-first", "TestSec_IDTokenClaims|TestSec_A0[5-9]|TestSec_D10", "-only", "\tcheck(Audience|Times|Login)\t", "vipps/idtoken.go",
+		"-root", "../..", "-known", "equivalent.tsv", "-only", "\tcheck(Audience|Times|Login)\t", "vipps/idtoken.go",
 	}, &out, &errs)
 	if status != 0 || errs.Len() > 0 || strings.Count(out.String(), "\n") > 20 || !strings.Contains(out.String(), "vipps/idtoken.go") {
 		t.Errorf("status %d: %s\n%s", status, errs.String(), out.String())
