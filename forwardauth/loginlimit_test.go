@@ -28,6 +28,7 @@ func TestSec_C073_LoginsOfOneClient(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	l := newLab(t, func(c *forwardauth.Config) { c.LoginLimit, c.Metrics = "6/1m", registry })
+	l.clock.stop()
 	in := l.loggedIn(phoneAase)
 	start := func(client string) answer { return l.browser().send("GET", "/_vipps/login?rd=/a", from(client), "") }
 	const attacker = "203.0.113.7"
