@@ -174,8 +174,8 @@ func TestSec_A132_AttemptThatCrossesTheLogout(t *testing.T) {
 	}
 }
 
-// Two tabs of one person finish one after the other, and the question who continues isn't even prepared. In the place of another person
-// somebody is, also where the login was silent: they clicked.
+// Two tabs of one person finish one after the other, and nobody is asked who continues. In the place of another person somebody is,
+// also where the login was silent: they clicked.
 func TestSec_A123_ClickedTabs(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
@@ -185,9 +185,12 @@ func TestSec_A123_ClickedTabs(t *testing.T) {
 	b := l.browser()
 	click := func(path string) string { return b.onTheWay(b.post("/_vipps/login", url.Values{"rd": {path}})) }
 	one, two, three := click("/one"), click("/two"), click("/three")
-	for path, callback := range map[string]string{"/one": one, "/two": two} {
-		if a := b.visit(callback); !strings.Contains(a.text, "app: GET "+path+" auth=authenticated name=Åse") || b.passed("/_vipps/result") != 0 {
-			t.Errorf("%s: %d %s", path, a.StatusCode, a.text)
+	// The second was overtaken by the first: the result page looks at the cookies of now, which the callback may not have had,
+	// and goes on without a question.
+	for i, callback := range []string{one, two} {
+		path := []string{"/one", "/two"}[i]
+		if a := b.visit(callback); !strings.Contains(a.text, "app: GET "+path+" auth=authenticated name=Åse") || b.passed("/_vipps/result") != i {
+			t.Errorf("%s: %d %s after %d result pages", path, a.StatusCode, a.text, b.passed("/_vipps/result"))
 		}
 	}
 	b.setCookie("vippsauth", per)
