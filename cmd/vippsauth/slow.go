@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A stallGuard is a listener whose connections end when a client doesn't take what is written to it: each write has at least
-// patience, and at most twice that. One that takes something goes on, however slow it is. It is for clients that send requests
+// A stallGuard is a listener whose connections end when a client doesn't take what is written to it: after patience at least,
+// and after some three times that at most. One that takes something goes on, however slow it is. It is for clients that send requests
 // and read no answers. A deadline is set once in a while and not for each answer, which would be felt in every check;
 // net/http's WriteTimeout would also limit how long an application's answer may take, and with it streams and websockets.
 type stallGuard struct {
@@ -56,7 +56,8 @@ func (c *stallConn) Write(p []byte) (n int, err error) {
 		if n += wrote; wrote == 0 || n == len(p) || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		if err := c.guard(time.Now().Add(2 * c.patience)); err != nil {
+		// What went may be no more than the other side's system took in before it was full: now it has to be the client.
+		if err := c.guard(time.Now().Add(c.patience)); err != nil {
 			return n, err
 		}
 	}
