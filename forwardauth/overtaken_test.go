@@ -110,6 +110,30 @@ func TestSec_D35_AnotherLogsInWhileTheProviderThinks(t *testing.T) {
 	}
 }
 
+// Attack: the same where Vipps refuses the code in the end. What the late answer knows of the browser is from before Per's
+// login, and is not written over what it remembers since.
+func TestSec_D35_AnotherLogsInBeforeAFault(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.silent(emulator.NoDialogHit)
+	b := l.browser()
+	callback := b.begin("/tab1")
+	if err := l.vipps.Control().FailNext(emulator.EndpointToken, 1, 400, `{"error":"invalid_grant"}`); err != nil {
+		t.Fatal(err)
+	}
+	a := b.slowly(callback, func() {
+		l.silent("error:login_required")
+		l.as(phonePer)
+		b.visit("/tab2")
+	})
+	if set := strings.Join(a.Header["Set-Cookie"], "\n"); strings.Contains(set, "vippsauth-hint=") || strings.Contains(set, "vippsauth=") {
+		t.Errorf("the late answer sets %s", set)
+	}
+	if a := b.visit("/"); !strings.Contains(a.text, "name=Per") {
+		t.Errorf("Per is gone: %d %s", a.StatusCode, a.text)
+	}
+}
+
 // Two tabs of one person at the same time are no quarrel: both end at their pages.
 func TestTwoTabsOfOnePersonWhileTheProviderThinks(t *testing.T) {
 	t.Parallel()
