@@ -2,6 +2,7 @@ package forwardauth_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -73,5 +74,42 @@ func TestSec_D17_SessionIdleHoldsForOldSessions(t *testing.T) {
 	}
 	if !l.opens(used.cookie("vippsauth")) {
 		t.Error("a session in use ends")
+	}
+}
+
+// Attack: the same where Per's session was ended from outside: by whoever runs the site, or at another replica, of which this
+// browser knows nothing.
+func TestSec_D35_SilentLoginAfterAnEndedSessionOfAnother(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	b := l.loggedIn(phonePer)
+	elsewhere := l.browser()
+	elsewhere.setCookie("vippsauth", b.cookie("vippsauth"))
+	elsewhere.post("/_vipps/logout", nil)
+	l.as(phoneAase)
+	l.silent(emulator.NoDialogHit)
+	if a := b.visit("/cash"); !strings.Contains(a.text, asksWho) || !strings.Contains(a.text, "Åse Ø.") {
+		t.Errorf("nobody is asked: %d %s", a.StatusCode, a.text)
+	}
+}
+
+// Attack: while somebody is at Vipps, a session comes into the browser of which this process knows nothing, by a login at
+// another replica. Who continues is asked when it is another person's, and isn't when it is their own.
+func TestSec_D35_SessionOfAnotherReplica(t *testing.T) {
+	t.Parallel()
+	for _, silent := range []string{forwardauth.SilentFirst, forwardauth.SilentOff} {
+		for phone, asked := range map[string]bool{phonePer: true, phoneAase: false} {
+			l := newLab(t, func(c *forwardauth.Config) { c.Silent = silent })
+			other := l.loggedIn(phone).cookie("vippsauth")
+			l.as(phoneAase)
+			l.silent(emulator.NoDialogHit)
+			b := l.browser()
+			callback := b.onTheWay(b.post("/_vipps/login", url.Values{"rd": {"/one"}}))
+			b.setCookie("vippsauth", other)
+			a := b.visit(callback)
+			if strings.Contains(a.text, asksWho) != asked || !asked && (b.passed("/_vipps/result") != 0 || !strings.Contains(a.text, "app: GET /one auth=authenticated name=Åse")) {
+				t.Errorf("silent %s, over a session of %s: %d %s\n%v", silent, phone, a.StatusCode, a.text, b.trail)
+			}
+		}
 	}
 }

@@ -243,17 +243,21 @@ func (b *battery) stillGood(t testing.TB) {
 	b.f.app.forget()
 	a := b.send(t, j.get(b.goodPath(), j.name+"="+j.values[phoneAase], phoneAase))[0]
 	hits := b.f.app.since(0)
+	// What the line itself sent may reach the app late, over HTTP/2: then it is this person's as well.
+	good := slices.DeleteFunc(slices.Clone(hits), func(h seen) bool { return h.URI != "/good" })
 	switch {
 	case j.direct && !j.trusts:
 		if a.status != http.StatusForbidden {
 			t.Errorf("I8: a stranger is answered %d", a.status)
 		}
-	case a.status != http.StatusOK, !j.direct && (len(hits) != 1 || hits[0].URI != "/good"):
-		t.Errorf("I9: afterwards: %d, the app was asked %d times", a.status, len(hits))
+	case a.status != http.StatusOK, !j.direct && len(good) != 1:
+		t.Errorf("I9: afterwards: %d, the app was asked %d times", a.status, len(good))
 	case j.direct:
 		j.decision(t, shot{where: "afterwards", target: b.goodPath(), who: phoneAase}, a, false)
 	default:
-		j.hit(t, shot{where: "afterwards", who: phoneAase}, hits[0])
+		for _, h := range hits {
+			j.hit(t, shot{where: "afterwards", who: phoneAase}, h)
+		}
 	}
 }
 
