@@ -254,7 +254,7 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		}
 		another = true
 	}
-	another = another || a.Pending.Silent && e.wasAnothers(s, r.Header, d.Sub, now)
+	another = another || a.Pending.Silent && wasAnothers(s, r.Header, d.Sub)
 	if a.Confirm || e.confirms(another) {
 		e.askPerson(w, r, s, a, d)
 		return
@@ -265,7 +265,7 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 
 // wasAnothers reports whether the browser has a session of another person that is over by itself: unused for too long, say.
 // Whoever is there now is more likely that person than one whom the provider happens to remember.
-func (e *Engine) wasAnothers(s *site, header http.Header, sub string, now time.Time) bool {
+func wasAnothers(s *site, header http.Header, sub string) bool {
 	return slices.ContainsFunc(s.jar.Values(header), func(value string) bool {
 		var old sessionData
 		payload, err := s.sessions.Open(value)
