@@ -87,7 +87,7 @@ func TestSec_C053_C054_NoUpgradePastTheProxy(t *testing.T) {
 }
 
 // Attack: a path that the proxy takes for one of vippsauth's pages, and vippsauth for one of those that only proxies ask.
-func TestSec_C020_C064_AuthzIsClosedToDotSegments(t *testing.T) {
+func TestSec_C020_C064_DotSegmentsAreRefusedAtAuthz(t *testing.T) {
 	t.Parallel()
 	everyFront(t, func(t *testing.T, f *front) {
 		cookies := cookiesOf(f)
