@@ -263,7 +263,7 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 	e.beginSession(w, r, s, d, a.ReturnTo, a.Clicked && a.Mode != modeAnonymous, now)
 }
 
-// wasAnothers reports whether the browser has a session of another person that is over by itself: unused for too long, say.
+// wasAnothers reports whether the browser has a session of another person that is over: unused for too long, or ended from elsewhere.
 // Whoever is there now is more likely that person than one whom the provider happens to remember.
 func wasAnothers(s *site, header http.Header, sub string) bool {
 	return slices.ContainsFunc(s.jar.Values(header), func(value string) bool {
