@@ -53,11 +53,14 @@ func printable(t *testing.T) map[string]any {
 		Sub: told, Name: told, Email: told, PhoneNumber: told, Birthdate: told, NIN: told, Address: &address, Accounts: []vipps.Account{account},
 		Claims: map[string]json.RawMessage{"nin": json.RawMessage(`"` + told + `"`)},
 	}
+	answer := vipps.ConsentAnswer{ID: told, Text: told}
+	consents := vipps.Consents{Answers: []vipps.ConsentAnswer{answer}, Raw: json.RawMessage(`"` + told + `"`)}
 	param := fcgi.Param{Name: "HTTP_COOKIE", Value: told}
 	header := http.Header{"Cookie": {told}, "X-Vipps-Sub": {told}}
 	return map[string]any{
 		"vipps.Secret": vipps.Secret(told), "vipps.Config": cfg, "vipps.Client": client, "vipps.User": user, "vipps.Login": vipps.Login{User: user},
 		"vipps.Address": address, "vipps.Account": account, "vipps.Callback": vipps.Callback{State: told, Code: told},
+		"vipps.Consents": consents, "vipps.ConsentAnswer": answer,
 		"vipps.PendingLogin": vipps.PendingLogin{State: told, Nonce: told, Verifier: told}, "vipps.LoginRequest": vipps.LoginRequest{ID: told, StateSuffix: told},
 		"forwardauth.Config": site, "forwardauth.Policy": policy, "forwardauth.Engine": engine, "forwardauth.Original": forwardauth.Original{URI: "/" + told, Header: header},
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
@@ -80,7 +83,7 @@ func holdNothing() []string {
 func shownByJSON() []string {
 	return []string{
 		"vipps.User", "vipps.Login", "vipps.Address", "vipps.Account", "vipps.PendingLogin", "caddymodule.Handler", "forwardauth.Policy", "vipps.Callback", "vipps.LoginRequest",
-		"forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
+		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 
 // ClaimsOfScope returns the names of the claims that a scope gives, as far as
 // this package knows it: those of Vipps, and profile and phone of OpenID
-// Connect Core §5.4. It returns nil for an unknown scope.
+// Connect Core §5.4. consents is what [User.Claim] makes of two of them. It returns nil for an unknown scope.
 func ClaimsOfScope(scope string) []string {
 	switch scope {
 	case ScopeOpenID:
@@ -52,9 +52,9 @@ func ClaimsOfScope(scope string) []string {
 	case ScopeAccountNumbers:
 		return []string{"accounts"}
 	case ScopeDelegatedConsents:
-		return []string{"delegatedConsents"}
+		return []string{"delegatedConsents", "consents"}
 	case ScopeCustomFlow:
-		return []string{"flowResult"}
+		return []string{"flowResult", "consents"}
 	}
 	return nil
 }

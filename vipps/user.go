@@ -144,8 +144,8 @@ func newUser(sub string, o object) User {
 // null or empty. Where User has a field for it, the field is what counts:
 // strings are as they are, email_verified and phone_number_verified "true" or
 // "false", address, other_addresses and accounts compact JSON with the names of the
-// standard. Of other claims, strings are as they are, and everything else is
-// compact JSON.
+// standard, and consents the answers of [User.Consents] with their time, without
+// the texts. Of other claims, strings are as they are, and everything else is compact JSON.
 //
 // The text may hold any characters, line breaks included.
 func (u *User) Claim(name string) (value string, ok bool) {
@@ -187,6 +187,10 @@ func (u *User) Claim(name string) (value string, ok bool) {
 	case "accounts":
 		if len(u.Accounts) > 0 {
 			value = compactJSON(u.Accounts)
+		}
+	case "consents":
+		if c, ok := u.Consents(); ok {
+			value = c.header()
 		}
 	default:
 		value = object(u.Claims).header(name)

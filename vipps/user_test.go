@@ -181,7 +181,7 @@ func TestClaimsOfScope(t *testing.T) {
 		"openid": {"sub"}, "name": {"name", "given_name", "family_name"}, "profile": {"name", "given_name", "family_name"},
 		"email": {"email", "email_verified"}, "phoneNumber": {"phone_number"}, "phone": {"phone_number"}, "address": {"address"},
 		"birthDate": {"birthdate"}, "gender": {"gender"}, "nin": {"nin"}, "accountNumbers": {"accounts"},
-		"delegatedConsents": {"delegatedConsents"}, "customFlow": {"flowResult"}, "unknown": nil,
+		"delegatedConsents": {"delegatedConsents", "consents"}, "customFlow": {"flowResult", "consents"}, "unknown": nil,
 	}
 	for scope, names := range want {
 		if diff := cmp.Diff(names, vipps.ClaimsOfScope(scope)); diff != "" {
