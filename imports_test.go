@@ -85,6 +85,14 @@ var rules = []rule{
 		atLeast: "forwardauth/fcgi",
 	},
 	{
+		name: "merchant logins, webhooks and outgoing events know neither sites nor cookies: of ours they import vipps and session only",
+		from: func(p string) bool { return is("outbox")(p) || is("merchant")(p) || is("webhook")(p) },
+		forbid: func(p string) bool {
+			return ours(p) && p != module+"/vipps" && p != module+"/session" && !within(p, module+"/merchant") && !within(p, module+"/webhook") && !within(p, module+"/outbox")
+		},
+		atLeast: "outbox",
+	},
+	{
 		name:    "internal/doctor looks from outside: of ours it imports vipps only",
 		from:    is("internal/doctor"),
 		forbid:  func(p string) bool { return ours(p) && !within(p, module+"/internal/doctor") && p != module+"/vipps" },

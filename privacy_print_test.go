@@ -2,6 +2,7 @@ package vippsauth_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -21,6 +22,7 @@ import (
 	"github.com/vippsauth/vippsauth/caddymodule"
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/forwardauth/fcgi"
+	"github.com/vippsauth/vippsauth/outbox"
 	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -55,6 +57,11 @@ func printable(t *testing.T) map[string]any {
 	}
 	answer := vipps.ConsentAnswer{ID: told, Text: told}
 	consents := vipps.Consents{Answers: []vipps.ConsentAnswer{answer}, Raw: json.RawMessage(`"` + told + `"`)}
+	events := outbox.Config{URL: "https://app.example/" + told, Dir: t.TempDir(), Secret: vipps.Secret("whsec_" + base64.StdEncoding.EncodeToString([]byte(told+told))), Keys: session.Keys{key}}
+	box, err := outbox.New(events)
+	if err != nil {
+		t.Fatal(err)
+	}
 	param := fcgi.Param{Name: "HTTP_COOKIE", Value: told}
 	header := http.Header{"Cookie": {told}, "X-Vipps-Sub": {told}}
 	return map[string]any{
@@ -64,7 +71,8 @@ func printable(t *testing.T) map[string]any {
 		"vipps.PendingLogin": vipps.PendingLogin{State: told, Nonce: told, Verifier: told}, "vipps.LoginRequest": vipps.LoginRequest{ID: told, StateSuffix: told},
 		"forwardauth.Config": site, "forwardauth.Policy": policy, "forwardauth.Engine": engine, "forwardauth.Original": forwardauth.Original{URI: "/" + told, Header: header},
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
-		"fcgi.Param":           param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
+		"outbox.Config":        events, "outbox.Outbox": box,
+		"fcgi.Param": param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
 		"caddymodule.Handler": caddymodule.Handler{ClientSecret: told, CookieKeys: []string{told}, Allow: []string{told}},
 	}
 }
@@ -131,7 +139,7 @@ func TestSec_E013_EveryExportedTypeIsLookedAt(t *testing.T) {
 	t.Parallel()
 	known := printable(t)
 	n := 0
-	for _, dir := range []string{"vipps", "session", "forwardauth", "forwardauth/fcgi", "forwardauth/extauthz", "caddymodule"} {
+	for _, dir := range []string{"vipps", "session", "forwardauth", "forwardauth/fcgi", "forwardauth/extauthz", "caddymodule", "merchant", "webhook", "outbox"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

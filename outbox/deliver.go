@@ -1,0 +1,188 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+const (
+	secretPrefix = "whsec_"
+	lookEvery    = time.Minute      // for events of other processes
+	maxPause     = 15 * time.Minute // while the receiver is away
+)
+
+// delays are those before the second attempt at an event that its receiver refuses, and so on; the last one stays.
+var delays = [...]time.Duration{
+	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour,
+}
+
+func parseSecret(s vipps.Secret) ([]byte, error) {
+	text, ok := strings.CutPrefix(s.Reveal(), secretPrefix)
+	key, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
+		return nil, errors.New(`must be "whsec_" and base64 of 24 to 64 random bytes: make one with vippsauth keygen --events`)
+	}
+	return key, nil
+}
+
+// httpClient copies hc, or makes our own if it is nil. Redirects are the receiver's fault, and its URL is ours to know.
+func httpClient(hc *http.Client) *http.Client {
+	out := &http.Client{Timeout: callTimeout}
+	if hc != nil {
+		*out = *hc
+	}
+	out.Jar = nil
+	out.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return out
+}
+
+// Run delivers events until ctx ends. It sends one at a time, the oldest first; while the receiver can't be reached all of them
+// wait, a second at first and a quarter of an hour at most, and one that the receiver refuses is tried again later and later.
+func (o *Outbox) Run(ctx context.Context) {
+	defer o.http.CloseIdleConnections()
+	pause, looked := time.Duration(0), o.cfg.Now()
+	for {
+		wait := lookEvery
+		name, due := o.next()
+		switch in := due.Sub(o.cfg.Now()); {
+		case name == "":
+		case in > 0:
+			wait = min(in, lookEvery)
+		default:
+			wait = 0
+			if away := o.attempt(ctx, name); away != nil && ctx.Err() == nil {
+				pause = min(max(2*pause, time.Second), maxPause)
+				wait = pause
+				o.tellAway(away, wait)
+			} else {
+				pause = 0
+			}
+		}
+		if o.cfg.Now().Sub(looked) >= lookEvery {
+			looked = o.cfg.Now()
+			if err := o.look(); err != nil {
+				o.log.Error("events that wait for their receiver can't be read", zap.Error(err), zap.String("mend", "make consent_dir readable"))
+			}
+		}
+		if !o.sleep(ctx, wait, pause == 0) {
+			return
+		}
+	}
+}
+
+// sleep waits, and no longer than until a fresh event where that may be sent. It returns false when ctx has ended.
+func (o *Outbox) sleep(ctx context.Context, d time.Duration, fresh bool) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	put := o.fresh
+	if !fresh {
+		put = nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-put:
+	case <-t.C:
+	}
+	return true
+}
+
+// attempt sends one event. It returns an error when the receiver is away, and nil when it has taken the event, or refused
+// this one.
+func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
+	body, err := o.load(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // another process has delivered it
+		o.drop(name)
+		return nil
+	case err != nil:
+		o.postpone(name, err, true)
+		return nil
+	}
+	status, err := o.send(ctx, idOf(name), body)
+	switch {
+	case err != nil:
+		return err
+	case status >= 200 && status < 300:
+		o.metrics.delivered.Inc()
+		if err := os.Remove(o.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			o.log.Error("a delivered event can't be removed and will be sent again", zap.Error(err), zap.String("mend", "make consent_dir writable"))
+			o.postpone(name, nil, false)
+			return nil
+		}
+		o.drop(name)
+		return nil
+	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		return fmt.Errorf("it answers with status %d", status)
+	default:
+		o.postpone(name, fmt.Errorf("the receiver refuses it with status %d", status), false)
+		return nil
+	}
+}
+
+// send posts one event and returns the status of the answer.
+func (o *Outbox) send(ctx context.Context, id string, body []byte) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.cfg.URL, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	at := strconv.FormatInt(o.cfg.Now().Unix(), 10)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "vippsauth")
+	req.Header.Set("Webhook-Id", id)
+	req.Header.Set("Webhook-Timestamp", at)
+	req.Header.Set("Webhook-Signature", sign(o.key, id, at, body))
+	resp, err := o.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10) // what it says is of no interest; the connection is
+	return resp.StatusCode, nil
+}
+
+// sign follows Standard Webhooks, "Signature scheme", in its symmetric form.
+func sign(key []byte, id, at string, body []byte) string {
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write(slices.Concat([]byte(id+"."+at+"."), body)) // never fails
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// postpone puts an event off, and says why, but for the attempts of the first hour once only.
+func (o *Outbox) postpone(name string, why error, unusable bool) {
+	tries := o.later(name, func(tries int) time.Duration { return delays[min(tries, len(delays)-1)] })
+	o.metrics.failed.Inc()
+	if why == nil || tries > 1 && (unusable || delays[min(tries, len(delays))-1] < time.Hour) {
+		return
+	}
+	mend := "it is sent again until the receiver of consent_url takes it with a 2xx"
+	if unusable {
+		mend = "put the cookie key back with which it was kept, behind the new one in cookie_keys, until it has been delivered"
+	}
+	o.log.Error("an event was not delivered, and is kept", zap.String("event", idOf(name)), zap.Error(why), zap.String("mend", mend))
+}
+
+func (o *Outbox) tellAway(err error, wait time.Duration) {
+	o.metrics.failed.Inc()
+	o.log.Warn("the receiver of events is away, and they are kept", zap.Int("waiting", o.Waiting()), zap.Duration("retry_after", wait.Round(time.Second)), zap.Error(hideURL(err)))
+}
