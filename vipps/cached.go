@@ -57,6 +57,15 @@ func (c *cached[T]) snapshot() (T, int) {
 	return c.value, c.serial
 }
 
+// expire makes the next get fetch, if what is at hand is still that of the given serial.
+func (c *cached[T]) expire(serial int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.serial == serial {
+		c.expires = time.Time{}
+	}
+}
+
 // get returns a fresh value if it can, an older one if it must.
 func (c *cached[T]) get(ctx context.Context) (T, error) {
 	c.mu.Lock()

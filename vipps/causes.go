@@ -29,6 +29,9 @@ func (e *Error) Causes() []string {
 }
 
 func (e *Error) codeCauses() []string {
+	if causes := e.merchantCauses(); causes != nil {
+		return causes
+	}
 	switch e.Code {
 	case "invalid_client":
 		return e.invalidClient()

@@ -26,6 +26,7 @@ type Client struct {
 	http     *http.Client
 	metadata *cached[*metadata]
 	keys     *keySet
+	access   *cached[accessToken]
 }
 
 // New returns a client, or an error that joins a *ConfigError for each faulty
@@ -39,6 +40,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, http: httpClient(cfg.HTTPClient)}
 	c.metadata = &cached[*metadata]{now: cfg.Now, stage: StageDiscovery, fetch: c.fetchMetadata}
 	c.keys = newKeySet(c)
+	c.access = &cached[accessToken]{now: cfg.Now, stage: StageAccessToken, fetch: c.fetchAccessToken}
 	return c, nil
 }
 
@@ -159,7 +161,7 @@ func (c *Client) statusError(stage Stage, resp *http.Response, a *answer, secret
 }
 
 // describe fills code and description from an error body: that of OAuth 2.0,
-// of older Vipps services (error_code), or problem details (RFC 9457).
+// of older Vipps services (error_code), of the gateway in front of them (message), or problem details (RFC 9457).
 func describe(e *Error, o object, secrets []string) {
 	if code, _ := o.text("error"); code != "" {
 		e.Code = cleanCode(code)
@@ -167,11 +169,12 @@ func describe(e *Error, o object, secrets []string) {
 		e.Code = cleanCode(code)
 	}
 	var words []string
-	for _, name := range []string{"error_description", "error_hint", "title", "detail"} {
+	for _, name := range []string{"error_description", "error_hint", "title", "detail", "message"} {
 		if s, _ := o.text(name); s != "" {
 			words = append(words, s)
 		}
 	}
+	words = append(words, extraDetails(o)...)
 	e.Description = cleanText(strings.Join(words, " "), secrets...)
 }
 

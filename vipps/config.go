@@ -38,6 +38,14 @@ type Config struct {
 	// equal what the portal says for the sales unit. Default: ClientAuthBasic.
 	ClientAuth ClientAuth
 
+	// MerchantSerialNumber is the MSN of the sales unit, for the APIs that ask
+	// for it: webhooks and partner keys. Default: not sent.
+	MerchantSerialNumber string
+
+	// SubscriptionKey is the Ocp-Apim-Subscription-Key of the sales unit. It is
+	// needed for webhooks and with partner keys, and sent nowhere else. Default: none.
+	SubscriptionKey Secret
+
 	// Scopes are asked for in each login; openid is added when missing. Default: openid.
 	Scopes []string
 
@@ -123,6 +131,7 @@ func (c Config) validate() error {
 	if !slices.Contains([]ClientAuth{ClientAuthBasic, ClientAuthBasicRaw, ClientAuthPost}, c.ClientAuth) {
 		bad("client_auth", "must be basic, basic-raw or post")
 	}
+	c.checkMerchant(bad)
 	for _, s := range c.Scopes {
 		if !isScopeToken(s) {
 			bad("scopes", "holds an entry that is not a scope: give one scope an entry, without spaces, quotes or backslashes")
@@ -148,6 +157,18 @@ func (c Config) validate() error {
 		bad("max_token_age", "must be between 0 and 24 hours")
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) checkMerchant(bad func(setting, reason string)) {
+	msn := c.MerchantSerialNumber
+	if msn != "" && (len(msn) < 4 || len(msn) > 10 || strings.Trim(msn, "0123456789") != "") {
+		bad("msn", "must be the merchant serial number of the sales unit: 4 to 10 digits")
+	}
+	if key := c.SubscriptionKey.Reveal(); key != "" {
+		if reason := credentialFault(key); reason != "" {
+			bad("subscription_key", reason)
+		}
+	}
 }
 
 func credentialFault(s string) string {
