@@ -182,8 +182,12 @@ func TestMerchantKeys(t *testing.T) {
 		t.Errorf("without a subscription key: %v", err)
 	}
 	for _, tt := range []struct{ msn, key, setting string }{
-		{"12345x", "", "msn"}, {"123", "", "msn"}, {"12345678901", "", "msn"}, {"123456\r\n", "", "msn"},
-		{"", "key\r\nX-Evil: 1", "subscription_key"}, {"", " key", "subscription_key"},
+		{"12345x", "", "msn"},
+		{"123", "", "msn"},
+		{"12345678901", "", "msn"},
+		{"123456\r\n", "", "msn"},
+		{"", "key\r\nX-Evil: 1", "subscription_key"},
+		{"", " key", "subscription_key"},
 	} {
 		cfg := p.config()
 		cfg.MerchantSerialNumber, cfg.SubscriptionKey = tt.msn, vipps.Secret(tt.key)
