@@ -141,7 +141,7 @@ func (c Config) validate() error {
 	if !slices.Contains([]string{"", "NO", "DK", "FI", "SE"}, c.Market) {
 		bad("market", "must be NO, DK, FI or SE")
 	}
-	if !isPrintable(c.ACRValues) || len(c.ACRValues) > 512 {
+	if !isPrintable(c.ACRValues) || len(c.ACRValues) > maxACRValues {
 		bad("acr_values", "must be printable ASCII, at most 512 characters")
 	}
 	if !isPrintable(c.SystemName) || len(c.SystemName) > 30 {
@@ -170,6 +170,9 @@ func (c Config) checkMerchant(bad func(setting, reason string)) {
 		}
 	}
 }
+
+// maxACRValues bounds acr_values, in characters.
+const maxACRValues = 512
 
 func credentialFault(s string) string {
 	switch {

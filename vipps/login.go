@@ -1,6 +1,7 @@
 package vipps
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -32,6 +33,20 @@ type LoginRequest struct {
 	// hold letters, digits and "-_.~"; state as a whole is at most 512
 	// characters. It is not protected in any way. Default: no suffix.
 	StateSuffix string
+
+	// Flow asks Vipps for FlowAppToApp, FlowAppToAppV2 or FlowAutomaticReturn (requested_flow). It can't be combined with Silent. Default: none of them.
+	Flow string
+
+	// AppCallbackURI is where FlowAppToApp goes back to the merchant's app: https, or with a scheme of the app's own and
+	// something behind it (myapp://callback). It must be registered. Required with FlowAppToApp, refused without.
+	AppCallbackURI string
+
+	// FinalRedirectIsApp says that RedirectURI opens an app (final_redirect_is_app). Then, and with FlowAppToAppV2, it may have
+	// a scheme of the app's own as well.
+	FinalRedirectIsApp bool
+
+	// ACRValues replaces Config.ACRValues for this login. Default: Config.ACRValues.
+	ACRValues string
 
 	// ID is the random part of state, as NewStateID returns it, for a caller
 	// who needs it beforehand. It must not be used twice. Default: a fresh one.
@@ -96,7 +111,7 @@ func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin,
 	if err != nil {
 		return nil, "", err
 	}
-	if err := checkRedirectURI(r.RedirectURI); err != nil {
+	if err := errors.Join(r.checkFlow(), r.checkRedirectURI()); err != nil {
 		return nil, "", err
 	}
 	md, err := c.metadata.get(ctx)
@@ -110,14 +125,14 @@ func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin,
 		Nonce:       NewStateID(),
 		Verifier:    oauth2.GenerateVerifier(),
 		RedirectURI: r.RedirectURI,
-		ACRValues:   c.cfg.ACRValues,
+		ACRValues:   cmp.Or(r.ACRValues, c.cfg.ACRValues),
 		Silent:      r.Silent,
 		Started:     c.cfg.Now(),
 	}
-	return p, c.authorizeURL(md, p), nil
+	return p, c.authorizeURL(md, p, r), nil
 }
 
-func (c *Client) authorizeURL(md *metadata, p *PendingLogin) string {
+func (c *Client) authorizeURL(md *metadata, p *PendingLogin, r LoginRequest) string {
 	cfg := oauth2.Config{
 		ClientID:    p.ClientID,
 		Endpoint:    oauth2.Endpoint{AuthURL: md.AuthURL},
@@ -128,13 +143,20 @@ func (c *Client) authorizeURL(md *metadata, p *PendingLogin) string {
 		oauth2.S256ChallengeOption(p.Verifier),
 		oauth2.SetAuthURLParam("nonce", p.Nonce),
 	}
-	for name, value := range map[string]string{"market": c.cfg.Market, "acr_values": p.ACRValues} {
+	flow, ends := r.Flow, ""
+	if r.Silent {
+		flow = "no_dialog"
+	}
+	if r.FinalRedirectIsApp {
+		ends = "true"
+	}
+	for name, value := range map[string]string{
+		"market": c.cfg.Market, "acr_values": p.ACRValues,
+		"requested_flow": flow, "app_callback_uri": r.AppCallbackURI, "final_redirect_is_app": ends,
+	} {
 		if value != "" {
 			options = append(options, oauth2.SetAuthURLParam(name, value))
 		}
-	}
-	if p.Silent {
-		options = append(options, oauth2.SetAuthURLParam("requested_flow", "no_dialog"))
 	}
 	return cfg.AuthCodeURL(p.State, options...)
 }
@@ -161,6 +183,18 @@ func (r LoginRequest) state() (string, error) {
 		return "", &ConfigError{Setting: "state", Reason: "must be at most 512 characters in all"}
 	}
 	return state, nil
+}
+
+// checkRedirectURI leaves to checkAppURI what an app opens and no browser does.
+func (r LoginRequest) checkRedirectURI() error {
+	scheme, _, _ := strings.Cut(r.RedirectURI, ":")
+	if !r.endsInApp() || strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http") {
+		return checkRedirectURI(r.RedirectURI)
+	}
+	if err := checkAppURI(r.RedirectURI); err != nil {
+		return &ConfigError{Setting: "redirect_uri", Reason: err.Error()}
+	}
+	return nil
 }
 
 // checkRedirectURI follows the rules of Vipps for browsers: absolute, without
