@@ -252,9 +252,14 @@ func (c *Client) FinishLogin(ctx context.Context, p *PendingLogin, query url.Val
 	if err != nil {
 		return nil, err
 	}
+	return c.finish(ctx, md, got, func(t *idToken) error { return c.checkLogin(t, p, got.accessToken) })
+}
+
+// finish makes a login of tokens: the ID token, what check says ties it to this login, and userinfo.
+func (c *Client) finish(ctx context.Context, md *metadata, got *tokens, check func(*idToken) error) (*Login, error) {
 	t, err := c.verifyIDToken(ctx, got.idToken)
 	if err == nil {
-		err = c.checkLogin(t, p, got.accessToken)
+		err = check(t)
 	}
 	if err != nil {
 		return nil, got.withDate(err)

@@ -34,14 +34,44 @@ func (t *tokens) withDate(err error) error {
 // golang.org/x/oauth2 could do it, but not with ClientAuthBasicRaw; it takes
 // form-encoded answers and names in any case, and keeps the body in its error.
 func (c *Client) redeem(ctx context.Context, md *metadata, p *PendingLogin, code string) (*tokens, error) {
-	form := url.Values{
+	return c.grant(ctx, md, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
 		"redirect_uri":  {p.RedirectURI},
 		"code_verifier": {p.Verifier},
+	}, code, p.Verifier)
+}
+
+// grant makes one token request. Secrets are what in form must not be in an error.
+func (c *Client) grant(ctx context.Context, md *metadata, form url.Values, secrets ...string) (*tokens, error) {
+	a, err := c.post(ctx, StageToken, md.TokenURL, form, secrets...)
+	if err != nil {
+		return nil, err
 	}
-	id, secret := c.cfg.ClientID, c.cfg.ClientSecret.Reveal()
+	return c.parseTokens(a, append(secrets, c.cfg.ClientSecret.Reveal()))
+}
+
+// post sends a form as this client, once.
+func (c *Client) post(ctx context.Context, stage Stage, endpoint string, form url.Values, secrets ...string) (*answer, error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if err := c.authenticate(ctx, form, header); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, c.fail(stage, CodeInvalidMetadata, "the endpoint makes no request")
+	}
+	req.Header = header
+	if _, credentials, ok := strings.Cut(header.Get("Authorization"), " "); ok {
+		secrets = append(secrets, credentials)
+	}
+	return c.do(ctx, stage, req, secrets...)
+}
+
+// authenticate says in form or header who the client is, at every endpoint of the provider that wants to know
+// (RFC 6749 §2.3.1). What it puts into Authorization is kept out of errors by post.
+func (c *Client) authenticate(_ context.Context, form url.Values, header http.Header) error {
+	id, secret := c.cfg.ClientID, c.cfg.ClientSecret.Reveal()
 	switch c.cfg.ClientAuth {
 	case ClientAuthPost:
 		form.Set("client_id", id)
@@ -51,17 +81,7 @@ func (c *Client) redeem(ctx context.Context, md *metadata, p *PendingLogin, code
 	default:
 		header.Set("Authorization", basicAuth(url.QueryEscape(id), url.QueryEscape(secret)))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, md.TokenURL, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, c.fail(StageToken, CodeInvalidMetadata, "token_endpoint makes no request")
-	}
-	req.Header = header
-	secrets := []string{code, p.Verifier, secret}
-	a, err := c.do(ctx, StageToken, req, secrets...)
-	if err != nil {
-		return nil, err
-	}
-	return c.parseTokens(a, secrets)
+	return nil
 }
 
 func basicAuth(id, secret string) string {
