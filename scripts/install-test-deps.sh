@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the integration tests start themselves, nginx, haproxy, apache2, PHP and chromium, a C
-# compiler for the race detector, and what the tests to come need: redis-server. Debian and its relatives only, as root or
+# Installs the programs that the integration tests start themselves, nginx, haproxy, apache2, PHP, chromium and Node.js,
+# a C compiler for the race detector, and what the tests to come need: redis-server. Debian and its relatives only, as root or
 # with sudo. What is there already is left alone, and with nothing missing the script asks nobody for anything.
 #
 # No service is started: while apt runs, a policy-rc.d forbids it, and is taken away afterwards whatever happens. The
@@ -16,6 +16,8 @@ php-cgi php-cgi PHP_applications_inside_Apache_and_behind_Caddy
 php php-cli the_application_of_the_examples
 redis-server redis-server the_tests_of_session_stores,_which_are_to_come
 chromium chromium the_pages_in_a_real_browser
+node nodejs another_vendor's_provider_with_CIBA
+npm npm another_vendor's_provider_with_CIBA
 gcc gcc the_race_detector"
 
 packages=()
@@ -31,7 +33,7 @@ while read -r program package purpose; do
 done <<<"$needs"
 
 if [ "${#packages[@]}" -eq 0 ]; then
-	echo "test programs: nginx, haproxy, apache2, php, redis-server, chromium and gcc are all here"
+	echo "test programs: nginx, haproxy, apache2, php, redis-server, chromium, node, npm and gcc are all here"
 	exit 0
 fi
 
