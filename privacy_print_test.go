@@ -69,6 +69,7 @@ func printable(t *testing.T) map[string]any {
 		"vipps.Address": address, "vipps.Account": account, "vipps.Callback": vipps.Callback{State: told, Code: told},
 		"vipps.Consents": consents, "vipps.ConsentAnswer": answer,
 		"vipps.PendingLogin": vipps.PendingLogin{State: told, Nonce: told, Verifier: told}, "vipps.LoginRequest": vipps.LoginRequest{ID: told, StateSuffix: told},
+		"vipps.MerchantLoginRequest": vipps.MerchantLoginRequest{Phone: told, CustomerToken: told}, "vipps.PendingMerchantLogin": vipps.PendingMerchantLogin{AuthReqID: told, Nonce: told, State: told},
 		"forwardauth.Config": site, "forwardauth.Policy": policy, "forwardauth.Engine": engine, "forwardauth.Original": forwardauth.Original{URI: "/" + told, Header: header},
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
 		"outbox.Config":        events, "outbox.Outbox": box,
@@ -80,7 +81,7 @@ func printable(t *testing.T) map[string]any {
 // holdNothing are the other exported types, and those whose own package tests that nothing prints them (session.Key, Keys and Box).
 func holdNothing() []string {
 	return []string{
-		"vipps.Answer", "vipps.ClientAuth", "vipps.ConfigError", "vipps.Environment", "vipps.Error", "vipps.Probe", "vipps.Stage",
+		"vipps.Answer", "vipps.ClientAuth", "vipps.ConfigError", "vipps.Environment", "vipps.Error", "vipps.Polling", "vipps.Probe", "vipps.Stage",
 		"session.Binding", "session.Box", "session.Found", "session.Jar", "session.Key", "session.Keys", "session.Reader",
 		"forwardauth.Registration", "forwardauth.RevocationFile", "forwardauth.RevocationKeeper", "forwardauth.RevocationStore", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
 		"fcgi.Server", "extauthz.Server",
@@ -91,6 +92,7 @@ func holdNothing() []string {
 func shownByJSON() []string {
 	return []string{
 		"vipps.User", "vipps.Login", "vipps.Address", "vipps.Account", "vipps.PendingLogin", "caddymodule.Handler", "forwardauth.Policy", "vipps.Callback", "vipps.LoginRequest",
+		"vipps.MerchantLoginRequest", "vipps.PendingMerchantLogin",
 		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
 	}
 }

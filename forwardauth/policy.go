@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -122,7 +123,7 @@ func (p *policy) addFile(path string) string {
 
 // add reads one phone number or sub into the set and says what is wrong with it.
 func (s *allowSet) add(entry, market string) string {
-	if phone, ok := normalizePhone(entry, market); ok {
+	if phone, ok := vipps.NormalizePhone(entry, market); ok {
 		s.phones[phone] = struct{}{}
 		return ""
 	}
@@ -131,6 +132,20 @@ func (s *allowSet) add(entry, market string) string {
 	}
 	s.subs[entry] = struct{}{}
 	return ""
+}
+
+// likePhone says whether somebody meant a phone number: a few digits, and what people write between them.
+func likePhone(entry string) bool {
+	digits := 0
+	for _, r := range entry {
+		switch {
+		case unicode.IsDigit(r):
+			digits++
+		case !strings.ContainsRune("+\uff0b \u00a0\u2009\u202f-‐‑–.()/", r):
+			return false
+		}
+	}
+	return 0 < digits && digits <= 20
 }
 
 // notASub says why an entry that is no phone number is no sub either, or "".
@@ -143,7 +158,7 @@ func notASub(entry string) string {
 	case "anyone", "anybody", "everyone", "everybody", "all", "any", "*", "none", "nobody":
 		return "must be the word anyone, alone in the setting, or phone numbers and subs"
 	}
-	if _, _, ok := phoneDigits(entry); ok {
+	if likePhone(entry) {
 		return "is not a whole phone number; write it with its country code, as +47 and eight digits"
 	}
 	if strings.Contains(entry, "@") {

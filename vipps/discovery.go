@@ -18,6 +18,8 @@ type metadata struct {
 	oidc.ProviderConfig
 	// sendsIssuer says that callbacks carry iss (RFC 9207 §3).
 	sendsIssuer bool
+	// backchannelURL is as it came: a bad one is no reason to refuse logins in a browser.
+	backchannelURL string
 }
 
 // discoveryURL follows OpenID Connect Discovery §4.1: a slash at the issuer's
@@ -69,6 +71,11 @@ func (c *Client) parseMetadata(body []byte) (*metadata, error) {
 		*endpoint.to, _ = o.text(endpoint.name)
 		if err := checkEndpoint(*endpoint.to, strings.HasPrefix(c.cfg.Issuer, "http://")); err != nil {
 			return nil, c.fail(StageDiscovery, CodeInvalidMetadata, endpoint.name+" "+err.Error())
+		}
+	}
+	if name := "backchannel_authentication_endpoint"; o.has(name) {
+		if md.backchannelURL, _ = o.text(name); md.backchannelURL == "" {
+			md.backchannelURL = "no text"
 		}
 	}
 	// Absent or of another type means false.

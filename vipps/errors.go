@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,6 +24,23 @@ var (
 	// the provider can't be reached, fails or asks to wait, or because its
 	// metadata or keys could not be had. Error.RetryAfter says when to try again.
 	ErrUnavailable = errors.New("vipps: the provider is unavailable")
+
+	// ErrPending matches, with errors.Is, the answer to a poll that the person
+	// has not decided yet (authorization_pending, slow_down). Polling says when to ask again.
+	ErrPending = errors.New("vipps: the person has not answered yet")
+
+	// ErrDenied matches, with errors.Is, a login that the person said no to (access_denied).
+	ErrDenied = errors.New("vipps: the person said no")
+
+	// ErrExpired matches, with errors.Is, a merchant-initiated login whose time
+	// is over: the provider said so (expired_token), or its expiry has passed here.
+	ErrExpired = errors.New("vipps: the login has expired")
+
+	// ErrNotEligible matches, with errors.Is, a merchant-initiated login of a
+	// person who cannot log in so: nobody with this number, somebody too young,
+	// or with an app too old (unknown_user_id, invalid_user, old_app). Who may
+	// see the difference between this and ErrDenied can find out whose number is known.
+	ErrNotEligible = errors.New("vipps: the person cannot log in like this")
 )
 
 // Stage says during which step of a login something went wrong.
@@ -36,6 +54,13 @@ const (
 	StageKeys      Stage = "keys"      // the provider's key set
 	StageIDToken   Stage = "id_token"  // the ID token
 	StageUserinfo  Stage = "userinfo"  // the claims
+)
+
+// The stages of what is not a login in a browser. The polls of a merchant-initiated login are StageToken.
+const (
+	StageBackchannel Stage = "backchannel" // the start of a merchant-initiated login
+	StageUserExists  Stage = "user_exists" // the question whether somebody has Vipps
+	StageQR          Stage = "qr"          // the callback of a QR code
 )
 
 // Codes of our own, beside those that a provider sends.
@@ -75,6 +100,8 @@ const (
 	CodeAccessTokenHash    = "at_hash_mismatch"       // the ID token belongs to another access token
 	CodeACR                = "acr_mismatch"           // acr is not one of those asked for
 	CodeSubjectMismatch    = "sub_mismatch"           // userinfo is about someone else
+	CodeAuthReqID          = "auth_req_id_mismatch"   // the ID token is not of this, or of no, merchant-initiated login
+	CodeNoEndpoint         = "endpoint_missing"       // the provider has no such endpoint, as far as can be told
 	CodeUnknown            = "unknown_error"          // the provider's error code was unreadable
 )
 
@@ -129,13 +156,21 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors.Is work with ErrState and ErrUnavailable.
+// Is makes errors.Is work with ErrState, ErrUnavailable, ErrPending, ErrDenied, ErrExpired and ErrNotEligible.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrState:
 		return e.Code == CodeMissingState || e.Code == CodeStateMismatch || e.Code == CodePendingMismatch
 	case ErrUnavailable:
 		return e.hint.notFetched || e.Stage != StageAuthorize && e.Temporary()
+	case ErrPending:
+		return e.Code == codePending || e.Code == codeSlowDown
+	case ErrDenied:
+		return e.Code == codeDenied
+	case ErrExpired:
+		return e.Code == codeLoginExpired
+	case ErrNotEligible:
+		return slices.Contains(notEligible(), e.Code)
 	}
 	return false
 }

@@ -144,3 +144,21 @@ func (o object) texts(name string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// duration returns a member that is a number of seconds, at most top, 0 when it is absent or null, and an error for
+// anything else, such as a number in quotes. What is smaller than minus top is minus top.
+func (o object) duration(name string, top time.Duration) (time.Duration, error) {
+	if !o.has(name) {
+		return 0, nil
+	}
+	var n json.Number
+	if raw := o[name]; raw[0] == '"' || json.Unmarshal(raw, &n) != nil {
+		return 0, fmt.Errorf("%s is not a number", name)
+	}
+	f, err := n.Float64() // 1e999 is +Inf, with an error
+	if err != nil && !math.IsInf(f, 0) {
+		return 0, fmt.Errorf("%s is not a number", name)
+	}
+	limit := top.Seconds()
+	return time.Duration(max(-limit, min(f, limit)) * float64(time.Second)), nil
+}

@@ -67,3 +67,31 @@ func (c Callback) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.Strin
 
 // LogValue is String.
 func (c Callback) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// String names the issuer only.
+func (p PendingMerchantLogin) String() string {
+	return fmt.Sprintf("pending merchant login with %q", p.Issuer)
+}
+
+// GoString is String.
+func (p PendingMerchantLogin) GoString() string { return p.String() }
+
+// Format writes String for every verb.
+func (p PendingMerchantLogin) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+
+// LogValue is String.
+func (p PendingMerchantLogin) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// String hides whose login it is to be.
+func (r MerchantLoginRequest) String() string {
+	return fmt.Sprintf("merchant login request, in a browser %t", r.RedirectURI != "")
+}
+
+// GoString is String.
+func (r MerchantLoginRequest) GoString() string { return r.String() }
+
+// Format writes String for every verb.
+func (r MerchantLoginRequest) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// LogValue is String.
+func (r MerchantLoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()) }

@@ -1,6 +1,9 @@
-package forwardauth
+package vipps
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // callingCodes are those of the countries where the service has users, with the
 // length of a national number in them (ITU-T E.164). Their numbers may be
@@ -19,11 +22,11 @@ var callingCodes = [...]struct {
 	{"299", "", 6, 6, false}, // Greenland
 }
 
-// normalizePhone returns a phone number as the provider writes it: digits only,
-// country code first, such as 4712345678. It accepts the usual spellings:
-// +47…, 0047…, 47…, and national ones of the market, which may be empty. It
+// NormalizePhone returns a phone number as the provider writes it: digits only,
+// country code first, such as 4712345678; ok is false where s is no phone number. It accepts the usual spellings:
+// +47…, 0047…, 47…, and national ones of the market (NO, DK, SE or FI), which may be empty. It
 // checks lengths, not whether the number is in use.
-func normalizePhone(s, market string) (string, bool) {
+func NormalizePhone(s, market string) (msisdn string, ok bool) {
 	digits, plus, ok := phoneDigits(s)
 	if !ok {
 		return "", false
@@ -65,6 +68,21 @@ func nationalPhone(digits, market string) (string, bool) {
 		return c.code + national, c.min <= len(national) && len(national) <= c.max && national[0] != '0'
 	}
 	return "", false
+}
+
+// merchantPhone reads the number of a merchant-initiated login: in international form, since there is no market to guess
+// from, of a country where Vipps MobilePay has users, and without control characters, which no number has.
+func merchantPhone(s string) (string, error) {
+	msisdn, ok := NormalizePhone(s, "")
+	if !ok || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", &ConfigError{Setting: "phone", Reason: "must be a phone number with its country code, such as 4712345678"}
+	}
+	for _, c := range callingCodes {
+		if strings.HasPrefix(msisdn, c.code) {
+			return msisdn, nil
+		}
+	}
+	return "", &ConfigError{Setting: "phone", Reason: "must begin with a country code of Vipps MobilePay: 45, 46, 47, 298, 299 or 358"}
 }
 
 // phoneDigits takes the separators out of a written phone number. ok is false

@@ -1,8 +1,10 @@
-package forwardauth
+package vipps_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/vippsauth/vippsauth/vipps"
 )
 
 // B-063: one person has one number, however it is written.
@@ -61,9 +63,9 @@ func TestSec_B063_NormalizePhone(t *testing.T) {
 		{strings.Repeat("1", 1000), "NO", ""},
 		{"\uff14", "NO", ""},
 	} {
-		got, ok := normalizePhone(test.in, test.market)
+		got, ok := vipps.NormalizePhone(test.in, test.market)
 		if ok != (test.want != "") || ok && got != test.want {
-			t.Errorf("normalizePhone(%q, %q) = %q, %t; want %q", test.in, test.market, got, ok, test.want)
+			t.Errorf("vipps.NormalizePhone(%q, %q) = %q, %t; want %q", test.in, test.market, got, ok, test.want)
 		}
 	}
 }
@@ -75,15 +77,15 @@ func FuzzNormalizePhone(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, s, market string) {
-		got, ok := normalizePhone(s, market)
+		got, ok := vipps.NormalizePhone(s, market)
 		if !ok {
 			return
 		}
 		if len(got) < 8 || len(got) > 15 || strings.Trim(got, "0123456789") != "" || got[0] == '0' {
-			t.Fatalf("normalizePhone(%q, %q) = %q", s, market, got)
+			t.Fatalf("vipps.NormalizePhone(%q, %q) = %q", s, market, got)
 		}
-		if again, ok := normalizePhone("+"+got, market); !ok || again != got {
-			t.Fatalf("normalizePhone(%q, %q) = %q, which becomes %q, %t", s, market, got, again, ok)
+		if again, ok := vipps.NormalizePhone("+"+got, market); !ok || again != got {
+			t.Fatalf("vipps.NormalizePhone(%q, %q) = %q, which becomes %q, %t", s, market, got, again, ok)
 		}
 	})
 }

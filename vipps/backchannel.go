@@ -1,0 +1,73 @@
+package vipps
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// Where Vipps MobilePay has what its metadata has left out for years.
+const (
+	issuerPath      = "/access-management-1.0/access/"
+	backchannelPath = "/vipps-login-ciba/api/backchannel/authentication"
+	userExistsPath  = "/vipps-login-ciba/api/v1/user-exists"
+)
+
+// vippsOrigin returns the origin of an issuer that is laid out as those of Vipps MobilePay, and false for any other.
+func vippsOrigin(issuer string) (string, bool) {
+	u, err := url.Parse(issuer)
+	if err != nil || u.EscapedPath() != issuerPath {
+		return "", false
+	}
+	return u.Scheme + "://" + u.Host, true
+}
+
+// backchannelURL returns where merchant-initiated logins begin.
+func (c *Client) backchannelURL(md *metadata) (string, error) {
+	if md.backchannelURL == "" {
+		if origin, ok := vippsOrigin(c.cfg.Issuer); ok {
+			return origin + backchannelPath, nil
+		}
+		return "", c.fail(StageBackchannel, CodeNoEndpoint, "the provider's metadata has no backchannel_authentication_endpoint")
+	}
+	if err := checkEndpoint(md.backchannelURL, strings.HasPrefix(c.cfg.Issuer, "http://")); err != nil {
+		return "", c.fail(StageBackchannel, CodeInvalidMetadata, "backchannel_authentication_endpoint "+err.Error())
+	}
+	return md.backchannelURL, nil
+}
+
+// UserExists says whether somebody with this phone number could log in with Vipps MobilePay. Other providers have no such
+// endpoint. Its errors are as those of StartMerchantLogin.
+//
+// The answer is personal data: whoever may ask freely finds out which numbers are known.
+func (c *Client) UserExists(ctx context.Context, phone string) (bool, error) {
+	msisdn, err := merchantPhone(phone)
+	if err != nil {
+		return false, err
+	}
+	origin, ok := vippsOrigin(c.cfg.Issuer)
+	if !ok {
+		return false, c.fail(StageUserExists, CodeNoEndpoint, "only Vipps MobilePay answers this")
+	}
+	r := MerchantLoginRequest{Phone: phone}
+	form := url.Values{"login_hint": {"urn:msisdn:" + msisdn}}
+	a, err := c.post(ctx, StageUserExists, origin+userExistsPath, form, r.secrets(form)...)
+	if errors.Is(err, ErrNotEligible) {
+		return false, nil // how Vipps says no is not documented; this says it too
+	}
+	if err != nil {
+		return false, err
+	}
+	o, err := decodeObject(a.body)
+	if err != nil {
+		return false, c.fail(StageUserExists, CodeInvalidResponse, err.Error())
+	}
+	switch string(o["exists"]) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, c.fail(StageUserExists, CodeInvalidResponse, "exists is neither true nor false")
+}
