@@ -39,7 +39,7 @@ type binaries struct {
 	mu  sync.Mutex
 	dir string
 
-	vippsauth, caddy, otherop once
+	vippsauth, caddy, otherop, otherciba once
 }
 
 type once struct {

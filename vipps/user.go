@@ -72,6 +72,7 @@ func protocolClaims() []string {
 	return []string{
 		"iss", "aud", "exp", "iat", "nbf", "jti", "azp", "nonce", "at_hash", "c_hash", "s_hash",
 		"auth_time", "rat", "acr", "amr", "sid", "session_state", "typ", "auth_req_id", "authReqId",
+		"urn:openid:params:jwt:claim:auth_req_id", "urn:openid:params:jwt:claim:rt_hash",
 	}
 }
 

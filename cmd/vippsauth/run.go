@@ -63,6 +63,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 const (
 	groupStart = "start"
 	groupAsk   = "ask"
+	groupPhone = "phone"
 	groupMore  = "more"
 )
 
@@ -95,10 +96,10 @@ own. The application gets to know the person in request headers.`,
 	root.SetHelpFunc(help)
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddGroup(&cobra.Group{ID: groupStart, Title: "Run it:"}, &cobra.Group{ID: groupAsk, Title: "Look at it:"}, &cobra.Group{ID: groupMore, Title: "And:"})
+	root.AddGroup(&cobra.Group{ID: groupStart, Title: "Run it:"}, &cobra.Group{ID: groupAsk, Title: "Look at it:"}, &cobra.Group{ID: groupPhone, Title: "Log in by phone number:"}, &cobra.Group{ID: groupMore, Title: "And:"})
 	root.SetHelpCommandGroupID(groupMore)
 	root.AddCommand(p.demoCommand(), p.serveCommand(), p.emulatorCommand(), p.checkCommand(), p.doctorCommand(), p.snippetCommand(), p.healthcheckCommand(),
-		p.keygenCommand(), p.revokeCommand(), p.versionCommand(), p.settingsCommand())
+		p.keygenCommand(), p.merchantLoginCommand(), p.userExistsCommand(), p.revokeCommand(), p.versionCommand(), p.settingsCommand())
 	return root
 }
 

@@ -17,8 +17,8 @@ const [clientId, clientSecret] = process.argv.slice(2);
 
 // The same made-up people as those of the other provider beside this one.
 const people = {
-  4700000101: { sub: '2f6f5c1e-ase', name: 'Åse Ødegård', given_name: 'Åse', family_name: 'Ødegård', phone_number: '4700000101' },
-  4700000102: { sub: '9b1d7a40-ola', name: 'Ola Nordmann', given_name: 'Ola', family_name: 'Nordmann', phone_number: '4700000102' },
+  4790000101: { sub: '2f6f5c1e-ase', name: 'Åse Ødegård', given_name: 'Åse', family_name: 'Ødegård', phone_number: '4790000101' },
+  4790000102: { sub: '9b1d7a40-ola', name: 'Ola Nordmann', given_name: 'Ola', family_name: 'Nordmann', phone_number: '4790000102' },
 };
 
 const waiting = new Map(); // by phone number
