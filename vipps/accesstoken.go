@@ -124,6 +124,8 @@ func (c *Client) parseAccessToken(body []byte) (t accessToken, life time.Duratio
 func (e *Error) merchantCauses() []string {
 	switch {
 	case e.Stage != StageAccessToken && e.Stage != StageWebhooks:
+	case e.Stage == StageWebhooks && e.Status == 0:
+		return e.deliveryCauses()
 	case e.Stage == StageAccessToken && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
 		return []string{
 			"client_id, client_secret, subscription_key and msn don't belong together: all four stand beside each other in the portal, portal.vippsmobilepay.com, and test and production have their own.",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,7 +101,7 @@ func httpClient(hc *http.Client) *http.Client {
 	return out
 }
 
-// answer is a 200 of the provider.
+// answer is a good one of the provider.
 type answer struct {
 	header http.Header
 	body   []byte
@@ -112,6 +113,11 @@ type answer struct {
 // but 200 becomes an *Error that is built from the status first; what the
 // body adds is welcome but not needed. Secrets are kept out of its description.
 func (c *Client) do(ctx context.Context, stage Stage, req *http.Request, secrets ...string) (*answer, error) {
+	return c.send(ctx, stage, req, []int{http.StatusOK}, secrets...)
+}
+
+// send is do where other statuses are good answers.
+func (c *Client) send(ctx context.Context, stage Stage, req *http.Request, good []int, secrets ...string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req = req.WithContext(ctx)
@@ -129,7 +135,7 @@ func (c *Client) do(ctx context.Context, stage Stage, req *http.Request, secrets
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		a.skew, a.dated = date.Sub(c.cfg.Now()), true
 	}
-	if resp.StatusCode != http.StatusOK {
+	if !slices.Contains(good, resp.StatusCode) {
 		return nil, c.statusError(stage, resp, a, secrets)
 	}
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))

@@ -35,3 +35,12 @@ func errorCallback(code string) func(url.Values) {
 		q.Set("error_description", "Something went wrong")
 	}
 }
+
+func readSource(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -95,3 +95,30 @@ func (r MerchantLoginRequest) Format(f fmt.State, _ rune) { _, _ = io.WriteStrin
 
 // LogValue is String.
 func (r MerchantLoginRequest) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// String names the host that it verifies for.
+func (v *WebhookVerifier) String() string { return fmt.Sprintf("webhooks for %q", v.host) }
+
+// Format writes String for every verb.
+func (v *WebhookVerifier) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, v.String()) }
+
+// LogValue is String.
+func (v *WebhookVerifier) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// String hides the body.
+func (d WebhookDelivery) String() string { return fmt.Sprintf("webhook delivery, fresh %t", d.Fresh) }
+
+// Format writes String for every verb.
+func (d WebhookDelivery) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.String()) }
+
+// LogValue is String.
+func (d WebhookDelivery) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// String hides whose consent it was.
+func (c ConsentRevoked) String() string { return "consent revoked " + redacted }
+
+// Format writes String for every verb.
+func (c ConsentRevoked) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String.
+func (c ConsentRevoked) LogValue() slog.Value { return slog.StringValue(c.String()) }
