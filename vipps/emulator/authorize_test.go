@@ -181,7 +181,7 @@ func TestOtherMethodsAndPaths(t *testing.T) {
 		{"POST", "/access-management-1.0/access/.well-known/jwks.json", 405},
 		{"POST", "/access-management-1.0/access/oauth2/revoke", 404},
 		{"GET", "/access-management-1.0/access/oauth2/sessions/logout", 404},
-		{"POST", "/vipps-login-ciba/api/backchannel/authentication", 404},
+		{"POST", "/vipps-login-ciba/api/backchannel/nothing", 404},
 		{"GET", "/access-management-1.0/access/userinfo", 404},
 		{"GET", "/access-management-1.0/access//.well-known/jwks.json", 404},
 		{"GET", "/access-management-1.0/access/%2ewell-known/jwks.json", 404},

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 )
@@ -76,7 +77,7 @@ const (
 // BreakInfo describes a kind of Control.Break.
 type BreakInfo struct {
 	Kind string `json:"kind"`
-	// Where is the answer that is broken: id-token, token, userinfo, callback or discovery.
+	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery or merchant.
 	Where string `json:"where"`
 	// Does says how.
 	Does string `json:"does"`
@@ -84,7 +85,7 @@ type BreakInfo struct {
 
 // Breaks lists every kind that Control.Break takes.
 func Breaks() []BreakInfo {
-	return []BreakInfo{
+	return append([]BreakInfo{
 		{BreakWrongIss, "id-token", `iss has "1" at its end`},
 		{BreakMissingIss, "id-token", "no iss"},
 		{BreakWrongAud, "id-token", `aud is the client id with "1" at its end`},
@@ -146,13 +147,17 @@ func Breaks() []BreakInfo {
 		{BreakCallbackWrongIss, "callback", "another iss"},
 		{BreakDiscoveryWrongIssuer, "discovery", `issuer has "INVALID" at its end`},
 		{BreakDiscoveryAdvertiseIss, "discovery", "announces iss in the callback (RFC 9207)"},
-	}
+	}, merchantBreaks()...)
 }
 
 // take says whether the fault is on, and uses it once.
 func (e *Emulator) take(kind string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.takeLocked(kind)
+}
+
+func (e *Emulator) takeLocked(kind string) bool {
 	n := e.state.breaks[kind]
 	switch {
 	case n == 0:
@@ -200,6 +205,7 @@ func (e *Emulator) breakClaims(c map[string]any, clientID string, now time.Time)
 		},
 		BreakCaseVariants: func() { c["Sub"], c["SUB"] = "emulator-title", "emulator-upper" },
 	}
+	maps.Copy(changes, merchantChanges(c))
 	for _, b := range Breaks() { // in a fixed order, for those who combine them
 		if change := changes[b.Kind]; change != nil && e.take(b.Kind) {
 			change()

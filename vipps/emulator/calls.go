@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -14,10 +15,15 @@ const (
 	EndpointAuthorize = "authorize"
 	EndpointToken     = "token"
 	EndpointUserinfo  = "userinfo"
+
+	EndpointBackchannel = "backchannel"
+	EndpointUserExists  = "user-exists"
 )
 
 func knownEndpoint(name string) bool {
-	return slices.Contains([]string{EndpointDiscovery, EndpointJWKS, EndpointAuthorize, EndpointToken, EndpointUserinfo}, name)
+	return slices.Contains([]string{
+		EndpointDiscovery, EndpointJWKS, EndpointAuthorize, EndpointToken, EndpointUserinfo, EndpointBackchannel, EndpointUserExists,
+	}, name)
 }
 
 // Call is one call to an API endpoint, as Control.Log keeps it. It holds no secrets, codes or tokens.
@@ -51,7 +57,16 @@ func callHeader(h http.Header) http.Header {
 // recorder keeps what Call wants to know of an answer.
 type recorder struct {
 	http.ResponseWriter
-	call Call
+	call    Call
+	arrived time.Time
+}
+
+// arrival is when a request of the API came, before Delay held it.
+func arrival(w http.ResponseWriter, e *Emulator) time.Time {
+	if rec, ok := w.(*recorder); ok {
+		return rec.arrived
+	}
+	return e.now()
 }
 
 func (rec *recorder) WriteHeader(status int) {
@@ -83,6 +98,10 @@ type failure struct {
 	left   int
 	status int
 	body   string
+
+	retryAfter time.Duration // zero: five seconds
+	now        time.Time
+	date       bool // Retry-After is a date
 }
 
 // beginCall counts a call, and says how long it waits and whether it fails.
@@ -95,6 +114,7 @@ func (e *Emulator) beginCall(endpoint string) (time.Duration, *failure) {
 		return e.state.delays[endpoint], nil
 	}
 	once := *f
+	once.now, once.date = e.nowLocked(), f.limits() && e.takeLocked(BreakRetryAfterDate)
 	if f.left--; f.left <= 0 {
 		delete(e.state.failures, endpoint)
 	}
@@ -118,8 +138,8 @@ func (f *failure) write(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
+	if f.limits() {
+		w.Header().Set("Retry-After", f.retry())
 	}
 	switch {
 	case f.body != "" && (f.body[0] == '{' || f.body[0] == '['):
@@ -129,7 +149,7 @@ func (f *failure) write(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(f.status)
 		_, _ = w.Write([]byte(f.body))
 	case f.status == http.StatusTooManyRequests:
-		writeJSON(w, f.status, map[string]any{"statusCode": 429, "message": "Rate limit is exceeded. Try again in 5 seconds."})
+		writeJSON(w, f.status, map[string]any{"statusCode": 429, "message": "Rate limit is exceeded. Try again in " + strconv.Itoa(f.seconds()) + " seconds."})
 	case f.status == http.StatusBadGateway:
 		badGateway(w)
 	case f.status >= 300 && f.status < 400:
@@ -138,6 +158,26 @@ func (f *failure) write(w http.ResponseWriter, _ *http.Request) {
 	default:
 		writeJSON(w, f.status, map[string]any{"error": "server_error", "error_description": describe("server_error")})
 	}
+}
+
+// limits says whether the failure asks to come back later.
+func (f *failure) limits() bool {
+	return f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable
+}
+
+// retry is the value of Retry-After (RFC 9110 §10.2.3): seconds, rounded up, or a date.
+func (f *failure) retry() string {
+	if f.date {
+		return f.now.Add(time.Duration(f.seconds()) * time.Second).UTC().Format(http.TimeFormat)
+	}
+	return strconv.Itoa(f.seconds())
+}
+
+func (f *failure) seconds() int {
+	if f.retryAfter == 0 {
+		return 5
+	}
+	return int((f.retryAfter + time.Second - 1) / time.Second)
 }
 
 func badGateway(w http.ResponseWriter) {

@@ -34,6 +34,13 @@ import (
 //	auto-approve        {"phone"}
 //	deny                {"code":"access_denied"}
 //	reset               {}
+//	merchant-approve    {"phone"} or {"auth_req_id"}
+//	merchant-deny       {"phone" or "auth_req_id","code":"access_denied"}
+//	merchant-expire     {"phone" or "auth_req_id"}
+//	merchant-auto       {"phone","after":"2s","code":""}
+//	merchant-poll-mode  {"mode":"slow_down","times":0}
+//	merchant-interval   {"duration":"5s"}
+//	merchant-limit      {"waiting":5}
 //
 // HTTP control answers loopback peers only, and neither pages of other sites nor names that aren't loopback.
 type Control struct{ e *Emulator }

@@ -20,7 +20,7 @@ type verb struct {
 
 // verbs lists them all, as the comment of Control does.
 func (c *Control) verbs() []verb {
-	return []verb{
+	return append([]verb{
 		{"add-client", `{"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced":false}`, c.httpAddClient},
 		{"add-redirect-uri", `{"client_id","uri"}`, takes(func(a struct {
 			ClientID string `json:"client_id"`
@@ -77,7 +77,7 @@ func (c *Control) verbs() []verb {
 		{"auto-approve", `{"phone":"4790000001"}`, takes(func(a struct{ Phone string }) error { return c.AutoApprove(a.Phone) })},
 		{"deny", `{"code":"access_denied"}`, takes(func(a struct{ Code string }) error { return c.Deny(a.Code) })},
 		{"reset", `{}`, takes(func(struct{}) error { c.Reset(); return nil })},
-	}
+	}, c.merchantVerbs()...)
 }
 
 // orOne is a count that may be left out.

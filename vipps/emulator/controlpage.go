@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// snapshot is the state as GET /_emulator/state gives it. It holds no secrets, codes, tokens or cookies.
+// snapshot is the state as GET /_emulator/state gives it. It holds no secrets, tokens or cookies, and no codes but those in the links
+// that people are sent.
 type snapshot struct {
 	Issuer             string           `json:"issuer"`
 	Now                string           `json:"now"`
@@ -24,6 +25,7 @@ type snapshot struct {
 	Calls              map[string]int   `json:"calls"`
 	Log                []Call           `json:"log"`
 	Breaks             map[string]int   `json:"breaks"`
+	MerchantLogins     []MerchantLogin  `json:"merchant_logins"`
 }
 
 type snapshotClient struct {
@@ -47,7 +49,7 @@ func (c *Control) snapshot() snapshot {
 	s := snapshot{
 		Issuer: c.e.Issuer(), Now: c.e.nowLocked().UTC().Format(time.RFC3339), NoDialog: st.noDialog, AutoApprove: st.auto, Deny: st.deny,
 		RememberDefault: st.remember, Calls: maps.Clone(st.calls), Log: slices.Clone(st.log), Breaks: maps.Clone(st.breaks),
-		Clients: []snapshotClient{}, People: []snapshotPerson{},
+		Clients: []snapshotClient{}, People: []snapshotPerson{}, MerchantLogins: c.e.merchantLogins(),
 	}
 	for _, b := range st.browsers.byKey {
 		if b.person != "" {

@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// serveDiscovery answers what the newest documents show, less what isn't modelled: no revocation, logout or backchannel endpoint, no
-// client credentials, and request objects are said not to be taken. The response types are the engine's leftovers that Vipps lists
-// too; authorize takes only "code".
+// serveDiscovery answers what the newest documents show, less what isn't modelled: no revocation or logout endpoint, no client
+// credentials, and request objects are said not to be taken. The response types are the engine's leftovers that Vipps lists
+// too; authorize takes only "code". The grants of merchant-initiated login aren't listed, as at Vipps.
 func (e *Emulator) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 	base, issuer := e.BaseURL(), e.Issuer()
 	methods := []string{"S256"}
@@ -15,28 +15,30 @@ func (e *Emulator) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		methods = []string{"plain", "S256"}
 	}
 	doc := map[string]any{
-		"issuer":                                issuer,
-		"authorization_endpoint":                base + pathAuthorize,
-		"token_endpoint":                        base + pathToken,
-		"userinfo_endpoint":                     base + pathUserinfo,
-		"jwks_uri":                              base + pathJWKS,
-		"grant_types_supported":                 []string{"authorization_code"},
-		"response_types_supported":              []string{"code", "code id_token", "id_token", "token id_token", "token", "token id_token code"},
-		"response_modes_supported":              []string{"query"},
-		"subject_types_supported":               []string{"public", "pairwise"},
-		"claims_supported":                      []string{"sub"},
-		"scopes_supported":                      knownScopes[:],
-		"token_endpoint_auth_methods_supported": []string{AuthPost, AuthBasic},
-		"id_token_signing_alg_values_supported": []string{"RS256"},
-		"userinfo_signing_alg_values_supported": []string{"none"},
-		"code_challenge_methods_supported":      methods,
-		"request_parameter_supported":           false,
-		"request_uri_parameter_supported":       false,
-		"claims_parameter_supported":            false,
-		"backchannel_logout_supported":          false,
-		"backchannel_logout_session_supported":  false,
-		"frontchannel_logout_supported":         false,
-		"frontchannel_logout_session_supported": false,
+		"issuer":                              issuer,
+		"authorization_endpoint":              base + pathAuthorize,
+		"token_endpoint":                      base + pathToken,
+		"userinfo_endpoint":                   base + pathUserinfo,
+		"jwks_uri":                            base + pathJWKS,
+		"backchannel_authentication_endpoint": base + pathBackchannel,
+		"backchannel_token_delivery_modes_supported": []string{"poll"},
+		"grant_types_supported":                      []string{"authorization_code"},
+		"response_types_supported":                   []string{"code", "code id_token", "id_token", "token id_token", "token", "token id_token code"},
+		"response_modes_supported":                   []string{"query"},
+		"subject_types_supported":                    []string{"public", "pairwise"},
+		"claims_supported":                           []string{"sub"},
+		"scopes_supported":                           knownScopes[:],
+		"token_endpoint_auth_methods_supported":      []string{AuthPost, AuthBasic},
+		"id_token_signing_alg_values_supported":      []string{"RS256"},
+		"userinfo_signing_alg_values_supported":      []string{"none"},
+		"code_challenge_methods_supported":           methods,
+		"request_parameter_supported":                false,
+		"request_uri_parameter_supported":            false,
+		"claims_parameter_supported":                 false,
+		"backchannel_logout_supported":               false,
+		"backchannel_logout_session_supported":       false,
+		"frontchannel_logout_supported":              false,
+		"frontchannel_logout_session_supported":      false,
 	}
 	if e.take(BreakDiscoveryWrongIssuer) {
 		doc["issuer"] = issuer + "INVALID"

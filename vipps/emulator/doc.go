@@ -16,5 +16,5 @@
 //	defer srv.Close()
 //	err = srv.Control().AutoApprove("4790000001") // no pages: every login is Åse's
 //
-// Not modelled: merchant-initiated login (CIBA), QR, webhooks, the app-to-app flows, partner keys, revocation and logout endpoints.
+// Not modelled: QR, webhooks, the app-to-app flows, partner keys, revocation and logout endpoints.
 package emulator

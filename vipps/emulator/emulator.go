@@ -45,6 +45,9 @@ type Config struct {
 	CodeTTL time.Duration
 	// AccessTokenTTL is how long userinfo accepts an access token; expires_in says 3599 all the same, as at Vipps. Zero: 10 minutes.
 	AccessTokenTTL time.Duration
+	// LegacyLoginHint takes urn:mobilenumber: and eight digits as the login_hint of a merchant-initiated login too, as the oldest
+	// documents do. Zero: only urn:msisdn: and urn:customer-token:.
+	LegacyLoginHint bool
 	// AllowPlainPKCE lets code_challenge_method=plain pass, which older documents list. Zero: only S256.
 	AllowPlainPKCE bool
 	// DropUnknownScopes leaves scopes that the client may not have silently out, as newer documents say. Zero: invalid_scope, as
@@ -178,6 +181,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveRoute(w, r, route{EndpointToken, http.MethodPost, e.serveToken})
 	case path == pathUserinfo, path == pathUserinfo+"/":
 		e.serveRoute(w, r, route{EndpointUserinfo, http.MethodGet, e.serveUserinfo})
+	case path == pathBackchannel:
+		e.serveRoute(w, r, route{EndpointBackchannel, http.MethodPost, e.serveBackchannel})
+	case path == pathUserExists:
+		e.serveRoute(w, r, route{EndpointUserExists, http.MethodPost, e.serveUserExists})
 	case strings.HasPrefix(path, pathPages):
 		e.servePages(w, r)
 	case strings.HasPrefix(path, pathControl):
@@ -191,6 +198,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveRoute counts the call, delays or fails it when told to, and refuses other methods.
 func (e *Emulator) serveRoute(w http.ResponseWriter, r *http.Request, rt route) {
+	arrived := e.now()
 	delay, fail := e.beginCall(rt.endpoint)
 	if delay > 0 {
 		t := time.NewTimer(delay)
@@ -201,7 +209,7 @@ func (e *Emulator) serveRoute(w http.ResponseWriter, r *http.Request, rt route) 
 			return
 		}
 	}
-	rec := &recorder{ResponseWriter: w, call: Call{Endpoint: rt.endpoint, Method: r.Method, Header: callHeader(r.Header)}}
+	rec := &recorder{ResponseWriter: w, arrived: arrived, call: Call{Endpoint: rt.endpoint, Method: r.Method, Header: callHeader(r.Header)}}
 	defer func() { e.endCall(rec) }()
 	switch {
 	case fail != nil:

@@ -25,6 +25,8 @@ const discovery = `{
 	"token_endpoint": "BASE/access-management-1.0/access/oauth2/token",
 	"jwks_uri": "BASE/access-management-1.0/access/.well-known/jwks.json",
 	"userinfo_endpoint": "BASE/vipps-userinfo-api/userinfo",
+	"backchannel_authentication_endpoint": "BASE/vipps-login-ciba/api/backchannel/authentication",
+	"backchannel_token_delivery_modes_supported": ["poll"],
 	"grant_types_supported": ["authorization_code"],
 	"response_types_supported": ["code", "code id_token", "id_token", "token id_token", "token", "token id_token code"],
 	"response_modes_supported": ["query"],

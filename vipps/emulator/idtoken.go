@@ -13,7 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// idToken mints the ID token of the browser flow: RS256, aud an array, one hour, and the claims of the documents' samples.
+// idToken mints the ID token of a flow, with the claims of the documents' samples.
 func (e *Emulator) idToken(client *Client, g *grant, access string) (string, error) {
 	e.mu.Lock()
 	now, keys := e.nowLocked(), e.keys.generations[0]
@@ -23,6 +23,28 @@ func (e *Emulator) idToken(client *Client, g *grant, access string) (string, err
 	}
 	e.mu.Unlock()
 
+	claims, alg := e.browserClaims(client, g, access, now), jose.RS256
+	if g.flow != "" {
+		claims, alg = e.merchantClaims(client, g, now), jose.ES256
+		if e.take(BreakRS256) {
+			alg = jose.RS256
+		}
+	}
+	for _, sc := range g.req.scopes {
+		if (sc == "email" && g.flow == "") || e.cfg.ProfileInIDToken {
+			person.addClaims(claims, sc)
+		}
+	}
+	e.breakClaims(claims, client.ID, now)
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	return e.sign(e.breakPayload(payload), alg, keys, client.Secret)
+}
+
+// browserClaims are those of the browser flow: aud an array, one hour.
+func (e *Emulator) browserClaims(client *Client, g *grant, access string, now time.Time) map[string]any {
 	sum := sha256.Sum256([]byte(access))
 	claims := map[string]any{
 		"iss":       e.Issuer(),
@@ -41,21 +63,42 @@ func (e *Emulator) idToken(client *Client, g *grant, access string) (string, err
 	if g.req.acr != "" {
 		claims["acr"] = g.req.acr
 	}
-	for _, sc := range g.req.scopes {
-		if sc == "email" || e.cfg.ProfileInIDToken {
-			person.addClaims(claims, sc)
-		}
+	return claims
+}
+
+// merchantClaims are those of merchant-initiated login: aud a string, ten minutes, and not much more. The auth_req_id is there where
+// a code from a browser was exchanged.
+func (e *Emulator) merchantClaims(client *Client, g *grant, now time.Time) map[string]any {
+	claims := map[string]any{
+		"iss": e.Issuer(),
+		"sub": subject(client.ID, g.person),
+		"aud": client.ID,
+		"exp": now.Add(10 * time.Minute).Unix(),
+		"iat": now.Unix(),
 	}
-	e.breakClaims(claims, client.ID, now)
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
+	if g.flow == flowCIBARedirect || e.take(BreakMerchantAuthReqID) {
+		claims["auth_req_id"] = g.authReqID
 	}
-	return e.sign(e.breakPayload(payload), keys, client.Secret)
+	if e.take(BreakMerchantNonce) {
+		claims["nonce"] = g.req.nonce
+	}
+	if e.take(BreakAudArray) {
+		claims["aud"] = []string{client.ID}
+	}
+	return claims
+}
+
+// key is the key for alg, with its kid.
+func (k *keypair) key(alg jose.SignatureAlgorithm) jose.JSONWebKey {
+	if alg == jose.ES256 {
+		return jose.JSONWebKey{Key: k.ec, KeyID: k.ecKID}
+	}
+	return jose.JSONWebKey{Key: k.rsa, KeyID: k.rsaKID}
 }
 
 // sign makes the compact JWS, with the fault that Control.Break asks for, if any.
-func (e *Emulator) sign(payload []byte, keys *keypair, secret string) (string, error) {
+func (e *Emulator) sign(payload []byte, alg jose.SignatureAlgorithm, keys *keypair, secret string) (string, error) {
+	own := keys.key(alg)
 	switch {
 	case e.take(BreakAlgNone):
 		return craft(`{"alg":"none","typ":"JWT"}`, payload, nil), nil
@@ -69,23 +112,23 @@ func (e *Emulator) sign(payload []byte, keys *keypair, secret string) (string, e
 	case e.take(BreakHS256Secret):
 		return craft(`{"alg":"HS256","typ":"JWT"}`, payload, []byte(secret)), nil
 	case e.take(BreakES256):
-		return compact(jose.ES256, jose.JSONWebKey{Key: keys.ec, KeyID: keys.ecKID}, payload)
+		return compact(jose.ES256, keys.key(jose.ES256), payload)
 	case e.take(BreakUnknownKID):
 		other, err := newKeypair(e.cfg.RSABits)
 		if err != nil {
 			return "", err
 		}
-		return compact(jose.RS256, jose.JSONWebKey{Key: other.rsa, KeyID: other.rsaKID}, payload)
+		return compact(alg, other.key(alg), payload)
 	case e.take(BreakForeignKey):
 		other, err := newKeypair(e.cfg.RSABits)
 		if err != nil {
 			return "", err
 		}
-		return compact(jose.RS256, jose.JSONWebKey{Key: other.rsa, KeyID: keys.rsaKID}, payload)
+		return compact(alg, jose.JSONWebKey{Key: other.key(alg).Key, KeyID: own.KeyID}, payload)
 	case e.take(BreakNoKID):
-		return compact(jose.RS256, keys.rsa, payload)
+		return compact(alg, own.Key, payload)
 	}
-	token, err := compact(jose.RS256, jose.JSONWebKey{Key: keys.rsa, KeyID: keys.rsaKID}, payload)
+	token, err := compact(alg, own, payload)
 	if err == nil && e.take(BreakBadSignature) {
 		token = alterSignature(token)
 	}

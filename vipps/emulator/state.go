@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"iter"
 	"time"
 )
 
@@ -8,7 +9,7 @@ import (
 const (
 	maxClients  = 1000
 	maxPeople   = 1000
-	maxEntries  = 1000 // attempts, codes, tokens, browsers
+	maxEntries  = 1000 // attempts, codes, browsers
 	maxConsents = 10000
 	maxLog      = 256
 
@@ -48,6 +49,23 @@ func (t *table[V]) put(key string, v V) {
 			}
 		}
 		t.order = kept
+	}
+}
+
+// all gives the entries by age.
+func (t *table[V]) all() iter.Seq[V] {
+	return func(yield func(V) bool) {
+		seen := make(map[string]bool, len(t.byKey)) // a key that was deleted and put again is in order twice
+		for _, k := range t.order {
+			v, ok := t.byKey[k]
+			if !ok || seen[k] {
+				continue
+			}
+			seen[k] = true
+			if !yield(v) {
+				return
+			}
+		}
 	}
 }
 
@@ -103,6 +121,10 @@ type grant struct {
 	issued   time.Time
 	used     bool
 	token    string // issued for the code, so that a second use of the code can revoke it
+
+	flow      flow
+	authReqID string
+	ttl       time.Duration // of the access token; zero: as Config says
 }
 
 // state is everything that changes while an Emulator runs, but its keys.
@@ -116,6 +138,8 @@ type state struct {
 	tokens   table[*grant]
 	browsers table[browser]
 	consents table[map[string]bool] // by consentKey: scopes
+	pushes   table[*push]           // by auth_req_id
+	merchant merchantState
 
 	delays   map[string]time.Duration
 	failures map[string]*failure
@@ -141,7 +165,9 @@ func (s *state) reset() {
 		people:   s.people,
 		attempts: newTable[*attempt](maxEntries),
 		codes:    newTable[*grant](maxEntries),
-		tokens:   newTable[*grant](maxEntries),
+		tokens:   newTable[*grant](maxPushes),
+		pushes:   newTable[*push](maxPushes),
+		merchant: newMerchantState(),
 		browsers: newTable[browser](maxEntries),
 		consents: newTable[map[string]bool](maxConsents),
 		delays:   make(map[string]time.Duration),

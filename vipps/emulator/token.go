@@ -26,18 +26,36 @@ const expiresIn = 3599
 type tokenError struct {
 	status            int
 	code, description string
+	errorCode         bool     // the code travels as error_code
+	failure           *failure // what is answered instead
 }
 
 func badToken(hint string) *tokenError {
-	return &tokenError{http.StatusBadRequest, "invalid_request", strings.TrimSpace(descBadRequest + " " + hint)}
+	return oauthError("invalid_request", strings.TrimSpace(descBadRequest+" "+hint))
 }
 
 func invalidClient(hint string) *tokenError {
-	return &tokenError{http.StatusUnauthorized, "invalid_client", descInvalidClient + hint}
+	return &tokenError{status: http.StatusUnauthorized, code: "invalid_client", description: descInvalidClient + hint}
 }
 
 func invalidGrant(hint string) *tokenError {
-	return &tokenError{http.StatusBadRequest, "invalid_grant", strings.TrimSpace(descInvalidGrant + " " + hint)}
+	return oauthError("invalid_grant", strings.TrimSpace(descInvalidGrant+" "+hint))
+}
+
+// write answers with the error.
+func (bad *tokenError) write(w http.ResponseWriter, r *http.Request) {
+	if bad.failure != nil {
+		bad.failure.write(w, r)
+		return
+	}
+	if bad.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="vippsauth emulator"`)
+	}
+	member := "error"
+	if bad.errorCode {
+		member = "error_code"
+	}
+	writeJSON(w, bad.status, map[string]string{member: bad.code, "error_description": bad.description})
 }
 
 func (e *Emulator) serveToken(w http.ResponseWriter, r *http.Request) {
@@ -45,10 +63,7 @@ func (e *Emulator) serveToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Pragma", "no-cache")
 	answer, bad := e.token(w, r)
 	if bad != nil {
-		if bad.status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Basic realm="vippsauth emulator"`)
-		}
-		writeJSON(w, bad.status, map[string]string{"error": bad.code, "error_description": bad.description})
+		bad.write(w, r)
 		return
 	}
 	writeJSON(w, http.StatusOK, answer)
@@ -66,29 +81,32 @@ func (e *Emulator) token(w http.ResponseWriter, r *http.Request) (map[string]any
 	if bad != nil {
 		return nil, bad
 	}
-	if form.Get("grant_type") != "authorization_code" {
-		return nil, &tokenError{
-			http.StatusBadRequest, "unsupported_grant_type",
-			"The authorization grant type is not supported by the authorization server.",
-		}
+	switch form.Get("grant_type") {
+	case "authorization_code":
+		return e.codeToken(&client, form)
+	case grantCIBA:
+		return e.cibaToken(w, &client, form)
+	case grantCIBARedirect:
+		return e.cibaRedirectToken(&client, form)
 	}
-	for name := range form {
-		switch name {
-		case "grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret":
-		default:
-			return nil, badToken("The emulator does not model the parameter '" + printable(name) + "'.")
-		}
+	return nil, oauthError("unsupported_grant_type", "The authorization grant type is not supported by the authorization server.")
+}
+
+// codeToken exchanges the code of the browser flow.
+func (e *Emulator) codeToken(client *Client, form url.Values) (map[string]any, *tokenError) {
+	if bad := unmodelled(form, []string{"grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret"}); bad != nil {
+		return nil, bad
 	}
 	for _, name := range []string{"code", "redirect_uri"} {
 		if form.Get(name) == "" {
 			return nil, badToken("Request parameter '" + name + "' is missing.")
 		}
 	}
-	access, g, bad := e.redeem(&client, form)
+	access, g, bad := e.redeem(client, form, "")
 	if bad != nil {
 		return nil, bad
 	}
-	return e.tokenAnswer(&client, g, access)
+	return e.tokenAnswer(client, g, access)
 }
 
 // readForm reads a form body and nothing else: parameters in the URL, other types and doubled parameters are refused.
@@ -102,7 +120,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *tokenError) 
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
 	if err != nil {
-		return nil, &tokenError{http.StatusRequestEntityTooLarge, "invalid_request", descBadRequest}
+		return nil, &tokenError{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: descBadRequest}
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -116,34 +134,49 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *tokenError) 
 	return form, nil
 }
 
-// redeem turns a code into an access token, once. A second use of a code revokes the access token of the first (RFC 6749 §4.1.2).
-func (e *Emulator) redeem(client *Client, form url.Values) (string, *grant, *tokenError) {
+// redeem turns a code of a flow into an access token, once. A second use of a code revokes the access token of the first (RFC 6749 §4.1.2).
+func (e *Emulator) redeem(client *Client, form url.Values, of flow) (string, *grant, *tokenError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g, ok := e.state.codes.get(form.Get("code"))
 	now := e.nowLocked()
 	switch {
-	case !ok || g.req.clientID != client.ID:
+	case !ok || g.req.clientID != client.ID || g.flow != of:
 		return "", nil, invalidGrant("")
 	case g.used:
 		e.state.tokens.delete(g.token)
 		return "", nil, invalidGrant("The authorization code has already been used.")
 	case now.Sub(g.issued) > e.cfg.CodeTTL || now.Before(g.issued.Add(-time.Minute)):
 		return "", nil, invalidGrant("The authorization code has expired.")
-	case g.req.redirectURI != form.Get("redirect_uri"):
-		return "", nil, invalidGrant("The 'redirect_uri' from this request does not match the one from the authorize request.")
-	}
-	if hint := checkVerifier(&g.req, form); hint != "" {
-		return "", nil, invalidGrant(hint)
-	}
-	if n := g.req.nonce; n != "" && len(n) < 8 {
-		return "", nil, &tokenError{http.StatusBadRequest, "insufficient_entropy", descNonce}
+	case of != "":
+		if id := form.Get("auth_req_id"); form.Has("auth_req_id") && id != g.authReqID {
+			return "", nil, invalidGrant("The code is of another auth_req_id.")
+		}
+		e.pushRedeemed(g.authReqID)
+	default:
+		if bad := checkCode(g, form); bad != nil {
+			return "", nil, bad
+		}
 	}
 	g.used, g.token = true, newOpaque()
 	issued := *g
 	issued.issued = now
 	e.state.tokens.put(g.token, &issued)
 	return g.token, &issued, nil
+}
+
+// checkCode is what only a code of the browser flow is bound to.
+func checkCode(g *grant, form url.Values) *tokenError {
+	if g.req.redirectURI != form.Get("redirect_uri") {
+		return invalidGrant("The 'redirect_uri' from this request does not match the one from the authorize request.")
+	}
+	if hint := checkVerifier(&g.req, form); hint != "" {
+		return invalidGrant(hint)
+	}
+	if n := g.req.nonce; n != "" && len(n) < 8 {
+		return oauthError("insufficient_entropy", descNonce)
+	}
+	return nil
 }
 
 // checkVerifier is RFC 7636 §4.6. A verifier for a code that has no challenge is refused too (RFC 9700 §4.8.2).
@@ -176,7 +209,7 @@ func checkVerifier(req *request, form url.Values) (hint string) {
 func (e *Emulator) tokenAnswer(client *Client, g *grant, access string) (map[string]any, *tokenError) {
 	idToken, err := e.idToken(client, g, access)
 	if err != nil {
-		return nil, &tokenError{http.StatusInternalServerError, "server_error", describe("server_error")}
+		return nil, &tokenError{status: http.StatusInternalServerError, code: "server_error", description: describe("server_error")}
 	}
 	answer := map[string]any{
 		"access_token": access,
@@ -184,6 +217,10 @@ func (e *Emulator) tokenAnswer(client *Client, g *grant, access string) (map[str
 		"expires_in":   expiresIn,
 		"scope":        strings.Join(g.req.scopes, " "),
 		"token_type":   "bearer",
+	}
+	if g.flow == flowCIBA {
+		answer["expires_in"], answer["token_type"] = int(g.ttl/time.Second), "Bearer"
+		delete(answer, "scope")
 	}
 	if e.take(BreakTokenTypeCase) {
 		answer["token_type"] = "bEARER"

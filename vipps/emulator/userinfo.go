@@ -40,7 +40,14 @@ func (e *Emulator) userinfo(token string) (map[string]any, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	g, ok := e.state.tokens.get(token)
-	if !ok || e.nowLocked().Sub(g.issued) >= e.cfg.AccessTokenTTL {
+	if !ok {
+		return nil, false
+	}
+	ttl := e.cfg.AccessTokenTTL
+	if g.ttl != 0 && g.ttl < ttl {
+		ttl = g.ttl
+	}
+	if e.nowLocked().Sub(g.issued) >= ttl {
 		return nil, false
 	}
 	p := e.state.personByID(g.person)
