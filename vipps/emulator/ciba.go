@@ -152,7 +152,7 @@ func requestedExpiry(form url.Values) (time.Duration, *tokenError) {
 	if err != nil || n < 60 || n > 900 {
 		return 0, badToken("The requested_expiry must be a whole number of seconds from 60 to 900.")
 	}
-	return time.Duration(n) * time.Second, nil //nolint:gosec // at most 900
+	return time.Duration(n) * time.Second, nil
 }
 
 // checkWebpage checks the flow that ends in a browser: requested_flow and redirect_uri go together.

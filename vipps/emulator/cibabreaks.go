@@ -1,6 +1,6 @@
 package emulator
 
-// Kinds for Control.Break that concern merchant-initiated login.
+// Kinds for Control.Break that concern merchant-initiated login or consents.
 const (
 	BreakNoAuthReqID    = "no-auth-req-id"
 	BreakNoExpiresIn    = "no-expires-in"
@@ -17,6 +17,8 @@ const (
 	BreakAuthReqIDTwo      = "auth-req-id-two"
 	BreakWrongAuthReqID    = "wrong-auth-req-id"
 	BreakMissingAuthReqID  = "missing-auth-req-id"
+
+	BreakConsentsLeadingSpace = "consents-leading-space"
 )
 
 func merchantBreaks() []BreakInfo {
@@ -35,6 +37,7 @@ func merchantBreaks() []BreakInfo {
 		{BreakAuthReqIDTwo, "merchant", "authReqId is there too, with another value"},
 		{BreakWrongAuthReqID, "merchant", `auth_req_id has "1" at its end`},
 		{BreakMissingAuthReqID, "merchant", "no auth_req_id"},
+		{BreakConsentsLeadingSpace, "merchant", "delegatedConsents has a termsDescription with a space in front of its name, as one documented sample"},
 	}
 }
 

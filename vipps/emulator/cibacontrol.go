@@ -96,14 +96,14 @@ func (e *Emulator) answerByItself(p *push) {
 	switch {
 	case !ok:
 	case a.after == 0:
-		_ = e.answerPush(p, a.code)
+		_ = e.answerPush(p, a.code, e.state.ticksByItself)
 	default:
 		id := p.id
 		time.AfterFunc(a.after, func() {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			if live, ok := e.state.pushes.get(id); ok {
-				_ = e.answerPush(live, a.code)
+				_ = e.answerPush(live, a.code, e.state.ticksByItself)
 			}
 		})
 	}
@@ -111,17 +111,27 @@ func (e *Emulator) answerByItself(p *push) {
 
 var errNotWaiting = errors.New("emulator: no merchant-initiated login waits there")
 
-// answerPush is the person's answer: approve, or with a code deny. It is called with the lock held.
-func (e *Emulator) answerPush(p *push, denial string) error {
+var errIncomplete = errors.New("emulator: what is required isn't ticked")
+
+// norsk says whether the person's phone speaks Norwegian.
+func (p *push) norsk() bool { return strings.HasPrefix(p.phone, "47") }
+
+// answerPush is the person's answer: approve with what is ticked, or with a code deny. It is called with the lock held.
+func (e *Emulator) answerPush(p *push, denial string, tick func(b box) bool) error {
 	now := e.nowLocked()
 	if p.over(now) {
 		return errNotWaiting
 	}
-	e.state.merchant.changes++
 	if denial != "" {
+		e.state.merchant.changes++
 		p.state, p.reason = pushDenied, denial
 		return nil
 	}
+	p.req.answers = newAnswers(e.state.lacking(&p.req, p.person), tick, p.norsk(), now)
+	if !p.req.answers.complete() {
+		return errIncomplete
+	}
+	e.state.merchant.changes++
 	e.state.consent(p.req.clientID, p.person, p.req.scopes)
 	p.state, p.authTime = pushApproved, now
 	if p.browser {
@@ -181,7 +191,7 @@ func (c *Control) answer(who, denial string) error {
 	if p == nil {
 		return errNotWaiting
 	}
-	return c.e.answerPush(p, denial)
+	return c.e.answerPush(p, denial, c.e.state.ticksByItself)
 }
 
 // MerchantExpire ends a merchant-initiated login that waits, named as for MerchantApprove, before its time.
@@ -312,6 +322,8 @@ func (c *Control) merchantVerbs() []verb {
 			return c.MerchantPollMode(a.Mode, a.Times)
 		})},
 		{"merchant-interval", `{"duration":"5s"}`, takes(func(a struct{ Duration duration }) error { return c.MerchantInterval(time.Duration(a.Duration)) })},
+		{"consent-answers", `{"ticked":["email"]} or {}`, takes(func(a struct{ Ticked []string }) error { return c.ConsentAnswers(a.Ticked) })},
+		{"consents-every-time", `{"on":true}`, takes(func(a struct{ On bool }) error { c.ConsentsEveryTime(a.On); return nil })},
 		{"merchant-limit", `{"waiting":5}`, takes(func(a struct{ Waiting int }) error { return c.MerchantLimit(a.Waiting) })},
 	}
 }

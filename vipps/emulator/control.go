@@ -41,6 +41,8 @@ import (
 //	merchant-poll-mode  {"mode":"slow_down","times":0}
 //	merchant-interval   {"duration":"5s"}
 //	merchant-limit      {"waiting":5}
+//	consent-answers     {"ticked":["email"]}, or {} for all
+//	consents-every-time {"on":true}
 //
 // HTTP control answers loopback peers only, and neither pages of other sites nor names that aren't loopback.
 type Control struct{ e *Emulator }

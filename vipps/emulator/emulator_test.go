@@ -32,7 +32,7 @@ const discovery = `{
 	"response_modes_supported": ["query"],
 	"subject_types_supported": ["public", "pairwise"],
 	"claims_supported": ["sub"],
-	"scopes_supported": ["openid", "name", "phoneNumber", "email", "address", "birthDate", "gender", "nin", "accountNumbers"],
+	"scopes_supported": ["openid", "name", "phoneNumber", "email", "address", "birthDate", "gender", "nin", "accountNumbers", "delegatedConsents", "customFlow"],
 	"token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
 	"id_token_signing_alg_values_supported": ["RS256"],
 	"userinfo_signing_alg_values_supported": ["none"],

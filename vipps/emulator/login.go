@@ -47,6 +47,7 @@ func (e *Emulator) startLogin(w http.ResponseWriter, r *http.Request, req *reque
 func (e *Emulator) approve(w http.ResponseWriter, req *request, bid, personID string, remember bool) {
 	e.mu.Lock()
 	now := e.nowLocked()
+	req.answers = newAnswers(e.state.lacking(req, personID), e.state.ticksByItself, false, now)
 	e.state.consent(req.clientID, personID, req.scopes)
 	if remember {
 		e.state.browsers.put(bid, browser{person: personID, authTime: now})

@@ -31,6 +31,7 @@ type view struct {
 	Number             int
 	Numbers            [3]int
 	Scopes             []scopeView
+	Boxes              []boxView
 }
 
 type personView struct{ Phone, Shown, Name, Note string }
@@ -106,7 +107,7 @@ func (e *Emulator) showAttempt(w http.ResponseWriter, r *http.Request, a *attemp
 	case stepChallenge:
 		v.Title, v.Number, v.Numbers = t.ChallengeTitle, a.number, a.numbers
 	case stepConsent:
-		v.Title, v.Scopes = t.ConsentTitle, scopeViews(&person, lack, t)
+		v.Title, v.Scopes, v.Boxes, v.Problem = t.ConsentTitle, scopeViews(&person, lack, t), boxViews(lack, t), t.problem(a.refused)
 	case stepSpinner:
 		v.Title, v.Refresh, v.Seconds = t.SpinnerTitle, pathPages+"silent?tabId="+a.id, int(e.cfg.Spinner/time.Second)
 	}
@@ -119,6 +120,8 @@ func (t *texts) problem(refused string) string {
 		return ""
 	case "young":
 		return t.TooYoung
+	case "incomplete":
+		return t.Incomplete
 	}
 	return t.UnknownPhone
 }
@@ -172,6 +175,9 @@ func showPhone(s string) string {
 func scopeViews(p *Person, scopes []string, t texts) []scopeView {
 	out := make([]scopeView, 0, len(scopes))
 	for _, sc := range scopes {
+		if boxesOf(sc) != nil {
+			continue // its boxes are shown
+		}
 		value := ""
 		switch sc {
 		case "name":

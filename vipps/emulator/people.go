@@ -144,7 +144,9 @@ func (a *Address) claim() map[string]any {
 }
 
 // knownScopes are the scopes that the emulator has claims for.
-var knownScopes = [...]string{"openid", "name", "phoneNumber", "email", "address", "birthDate", "gender", "nin", "accountNumbers"}
+var knownScopes = [...]string{
+	"openid", "name", "phoneNumber", "email", "address", "birthDate", "gender", "nin", "accountNumbers", scopeDelegatedConsents, scopeCustomFlow,
+}
 
 // addClaims puts the claims of one scope into c.
 func (p *Person) addClaims(c map[string]any, scope string) {

@@ -78,6 +78,7 @@ type request struct {
 	scopes                              []string
 	acr                                 string // asked for and honoured
 	silent                              bool
+	answers                             *answers // of the person, to what was asked beside sharing
 	received                            time.Time
 }
 
@@ -151,6 +152,9 @@ type state struct {
 	auto     string // person ID
 	deny     string // error code
 	remember bool
+
+	ticks     []string // of Control.ConsentAnswers
+	everyTime bool
 }
 
 func (s *state) init() {
@@ -203,7 +207,7 @@ func (s *state) lacking(req *request, personID string) []string {
 	given, _ := s.consents.get(consentKey(req.clientID, personID))
 	var lack []string
 	for _, sc := range req.scopes {
-		if sc != "openid" && !given[sc] {
+		if sc != "openid" && (!given[sc] || s.everyTime && boxesOf(sc) != nil) {
 			lack = append(lack, sc)
 		}
 	}

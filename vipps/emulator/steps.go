@@ -51,7 +51,7 @@ func (e *Emulator) servePages(w http.ResponseWriter, r *http.Request) {
 	case "challenge":
 		e.stepNumber(w, r, &a, form)
 	case "consent":
-		e.stepConsent(w, r, &a)
+		e.stepConsent(w, r, &a, form)
 	}
 }
 
@@ -178,13 +178,23 @@ func (e *Emulator) stepNumber(w http.ResponseWriter, r *http.Request, a *attempt
 	e.finish(w, r, a)
 }
 
-// stepConsent stores the consent: to all that was asked for.
-func (e *Emulator) stepConsent(w http.ResponseWriter, r *http.Request, a *attempt) {
+// stepConsent stores the consent: to all that was asked for. Where the merchant has boxes, the required ones must be ticked.
+func (e *Emulator) stepConsent(w http.ResponseWriter, r *http.Request, a *attempt, form url.Values) {
 	if a.step != stepConsent {
 		show(w, a)
 		return
 	}
+	norsk := textsFor(r.Header.Get("Accept-Language")).Lang == "nb"
 	e.mu.Lock()
+	a.req.answers = newAnswers(e.state.lacking(&a.req, a.person), ticksOf(form), norsk, e.nowLocked())
+	if !a.req.answers.complete() {
+		if live, ok := e.state.attempts.get(a.id); ok {
+			live.refused = "incomplete"
+		}
+		e.mu.Unlock()
+		show(w, a)
+		return
+	}
 	e.state.consent(a.req.clientID, a.person, a.req.scopes)
 	e.mu.Unlock()
 	e.finish(w, r, a)

@@ -11,7 +11,7 @@ type texts struct {
 	LandingTitle, LoginTo, PhoneLabel, Remember, Next, PeopleTitle, PeopleHint string
 	UnknownPhone, TooYoung                                                     string
 	ChallengeTitle, ChallengeText, PhoneTitle, PhoneText                       string
-	ConsentTitle, ConsentText, ConsentHint, Allow                              string
+	ConsentTitle, ConsentText, ConsentHint, Allow, Required, Incomplete        string
 	SpinnerTitle, SpinnerText, SpinnerLink                                     string
 	ErrorTitle, ErrorText, ErrorHint                                           string
 
@@ -41,6 +41,8 @@ func english() texts {
 		ConsentText:    "asks for:",
 		ConsentHint:    "You share all of it or nothing. You won't be asked for the same again.",
 		Allow:          "Allow and continue",
+		Required:       "(required)",
+		Incomplete:     "Tick the boxes that are required, or cancel.",
 		SpinnerTitle:   "Checking whether you are remembered",
 		SpinnerText:    "This takes a moment and needs nothing from you.",
 		SpinnerLink:    "Go on if nothing happens",
@@ -77,6 +79,8 @@ func norwegian() texts {
 		ConsentText:    "ber om:",
 		ConsentHint:    "Du deler alt eller ingenting. Du blir ikke spurt om det samme igjen.",
 		Allow:          "Godta og fortsett",
+		Required:       "(må godtas)",
+		Incomplete:     "Kryss av det som må godtas, eller avbryt.",
 		SpinnerTitle:   "Sjekker om du er husket",
 		SpinnerText:    "Dette tar et øyeblikk, og du trenger ikke gjøre noe.",
 		SpinnerLink:    "Gå videre om ingenting skjer",

@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -57,6 +58,9 @@ func (e *Emulator) userinfo(token string) (map[string]any, bool) {
 	claims := map[string]any{"sub": subject(g.req.clientID, p.ID), "sid": g.sid}
 	for _, sc := range g.req.scopes {
 		p.addClaims(claims, sc)
+	}
+	if a := g.req.answers; a != nil {
+		a.addClaims(claims, slices.Contains(a.scopes, scopeDelegatedConsents) && e.takeLocked(BreakConsentsLeadingSpace))
 	}
 	return claims, true
 }
