@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -77,7 +78,8 @@ const (
 // BreakInfo describes a kind of Control.Break.
 type BreakInfo struct {
 	Kind string `json:"kind"`
-	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery or merchant.
+	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery, merchant, access-token, or the delivery:
+	// webhook.
 	Where string `json:"where"`
 	// Does says how.
 	Does string `json:"does"`
@@ -85,7 +87,11 @@ type BreakInfo struct {
 
 // Breaks lists every kind that Control.Break takes.
 func Breaks() []BreakInfo {
-	return append([]BreakInfo{
+	return slices.Concat(loginBreaks(), merchantBreaks(), webhookBreaks())
+}
+
+func loginBreaks() []BreakInfo {
+	return []BreakInfo{
 		{BreakWrongIss, "id-token", `iss has "1" at its end`},
 		{BreakMissingIss, "id-token", "no iss"},
 		{BreakWrongAud, "id-token", `aud is the client id with "1" at its end`},
@@ -147,7 +153,8 @@ func Breaks() []BreakInfo {
 		{BreakCallbackWrongIss, "callback", "another iss"},
 		{BreakDiscoveryWrongIssuer, "discovery", `issuer has "INVALID" at its end`},
 		{BreakDiscoveryAdvertiseIss, "discovery", "announces iss in the callback (RFC 9207)"},
-	}, merchantBreaks()...)
+		{BreakAccessTokenNumbers, "access-token", "its times are numbers and not strings (valid)"},
+	}
 }
 
 // take says whether the fault is on, and uses it once.

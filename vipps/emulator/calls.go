@@ -23,6 +23,7 @@ const (
 func knownEndpoint(name string) bool {
 	return slices.Contains([]string{
 		EndpointDiscovery, EndpointJWKS, EndpointAuthorize, EndpointToken, EndpointUserinfo, EndpointBackchannel, EndpointUserExists,
+		EndpointAccessToken, EndpointWebhooks,
 	}, name)
 }
 

@@ -40,6 +40,15 @@ type Client struct {
 	AuthMethod string
 	// Advanced is the pricing tier where acr_values counts; elsewhere it is ignored.
 	Advanced bool
+	// MSN is the merchant serial number, 4 to 7 digits. Empty: Config.MSN.
+	MSN string
+	// SubscriptionKey is what the Access Token and Webhooks APIs want as Ocp-Apim-Subscription-Key. Empty: any, but not none.
+	SubscriptionKey string
+	// ConsentRevokedURI is told, with an unsigned JWT, when a person takes consent back: http or https, on loopback. Empty: nobody is.
+	ConsentRevokedURI string
+	// Partner makes the keys partner keys: with a token of the Access Token API they act for the client that
+	// Merchant-Serial-Number names.
+	Partner bool
 }
 
 // normalize checks c and fills its zero values.
@@ -55,6 +64,14 @@ func (c *Client) normalize() error {
 	}
 	if c.Name == "" {
 		c.Name = c.ID
+	}
+	if !msnFormat.MatchString(c.MSN) {
+		return fmt.Errorf("client %s: MSN: must be 4 to 7 digits", c.ID)
+	}
+	if c.ConsentRevokedURI != "" {
+		if err := checkDeliveryURL(c.ConsentRevokedURI); err != nil {
+			return fmt.Errorf("client %s: ConsentRevokedURI: %w", c.ID, err)
+		}
 	}
 	c.RedirectURIs, c.Scopes = slices.Clone(c.RedirectURIs), slices.Clone(c.Scopes)
 	for _, u := range c.RedirectURIs {

@@ -15,7 +15,8 @@ import (
 //	GET  /_emulator/         a page with the state and buttons
 //	GET  /_emulator/state    the state as JSON, counts of calls included
 //
-//	add-client          {"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced"}
+//	add-client          {"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced","msn","subscription_key",
+//	                     "consent_revoked_uri","partner"}
 //	add-redirect-uri    {"client_id","uri"}
 //	add-person          {"id","phone","name","given_name","family_name","birthdate","email","email_verified",…}
 //	change-phone        {"from","to"}
@@ -33,6 +34,9 @@ import (
 //	revoke-consent      {"who"}
 //	auto-approve        {"phone"}
 //	deny                {"code":"access_denied"}
+//	ping                {"client_id","auth_req_id"}
+//	deliver-now         {}
+//	revoke-api-tokens   {}
 //	reset               {}
 //	merchant-approve    {"phone"} or {"auth_req_id"}
 //	merchant-deny       {"phone" or "auth_req_id","code":"access_denied"}
@@ -52,6 +56,9 @@ func (e *Emulator) Control() *Control { return &Control{e: e} }
 
 // AddClient registers a client, or replaces the one of the same ID. Redirect URIs that aren't on loopback are refused.
 func (c *Control) AddClient(client Client) error {
+	if client.MSN == "" {
+		client.MSN = c.e.cfg.MSN
+	}
 	if err := client.normalize(); err != nil {
 		return fmt.Errorf("emulator: %w", err)
 	}
@@ -328,5 +335,6 @@ func (c *Control) Deny(code string) error {
 func (c *Control) Reset() {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
+	c.e.dropLanesLocked()
 	c.e.state.reset()
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,8 +21,8 @@ type verb struct {
 
 // verbs lists them all, as the comment of Control does.
 func (c *Control) verbs() []verb {
-	return append([]verb{
-		{"add-client", `{"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced":false}`, c.httpAddClient},
+	return slices.Concat([]verb{
+		{"add-client", `{"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced":false,"msn","subscription_key","consent_revoked_uri","partner":false}`, c.httpAddClient},
 		{"add-redirect-uri", `{"client_id","uri"}`, takes(func(a struct {
 			ClientID string `json:"client_id"`
 			URI      string `json:"uri"`
@@ -77,7 +78,7 @@ func (c *Control) verbs() []verb {
 		{"auto-approve", `{"phone":"4790000001"}`, takes(func(a struct{ Phone string }) error { return c.AutoApprove(a.Phone) })},
 		{"deny", `{"code":"access_denied"}`, takes(func(a struct{ Code string }) error { return c.Deny(a.Code) })},
 		{"reset", `{}`, takes(func(struct{}) error { c.Reset(); return nil })},
-	}, c.merchantVerbs()...)
+	}, c.merchantVerbs(), c.deliveryVerbs())
 }
 
 // orOne is a count that may be left out.
@@ -135,6 +136,11 @@ func (c *Control) httpAddClient(_ http.ResponseWriter, args []byte) error {
 		Scopes           []string
 		AuthMethod       string `json:"auth_method"`
 		Advanced         bool
+		MSN              string
+
+		SubscriptionKey   string `json:"subscription_key"`
+		ConsentRevokedURI string `json:"consent_revoked_uri"`
+		Partner           bool
 	}
 	if err := decode(args, &a); err != nil {
 		return err

@@ -26,6 +26,8 @@ type snapshot struct {
 	Log                []Call           `json:"log"`
 	Breaks             map[string]int   `json:"breaks"`
 	MerchantLogins     []MerchantLogin  `json:"merchant_logins"`
+	Webhooks           []WebhookInfo    `json:"webhooks"`
+	Deliveries         []Delivery       `json:"deliveries"`
 }
 
 type snapshotClient struct {
@@ -33,6 +35,7 @@ type snapshotClient struct {
 	Name         string   `json:"name"`
 	RedirectURIs []string `json:"redirect_uris"`
 	AuthMethod   string   `json:"auth_method"`
+	MSN          string   `json:"msn"`
 }
 
 type snapshotPerson struct {
@@ -50,6 +53,7 @@ func (c *Control) snapshot() snapshot {
 		Issuer: c.e.Issuer(), Now: c.e.nowLocked().UTC().Format(time.RFC3339), NoDialog: st.noDialog, AutoApprove: st.auto, Deny: st.deny,
 		RememberDefault: st.remember, Calls: maps.Clone(st.calls), Log: slices.Clone(st.log), Breaks: maps.Clone(st.breaks),
 		Clients: []snapshotClient{}, People: []snapshotPerson{}, MerchantLogins: c.e.merchantLogins(),
+		Webhooks: st.listWebhooks(), Deliveries: st.listDeliveries(),
 	}
 	for _, b := range st.browsers.byKey {
 		if b.person != "" {
@@ -61,7 +65,7 @@ func (c *Control) snapshot() snapshot {
 	}
 	for _, id := range slices.Sorted(maps.Keys(st.clients)) {
 		cl := st.clients[id]
-		s.Clients = append(s.Clients, snapshotClient{cl.ID, cl.Name, cl.RedirectURIs, cl.AuthMethod})
+		s.Clients = append(s.Clients, snapshotClient{cl.ID, cl.Name, cl.RedirectURIs, cl.AuthMethod, cl.MSN})
 	}
 	for _, p := range st.people {
 		s.People = append(s.People, snapshotPerson{p.ID, p.Phone, p.Name, p.Note})

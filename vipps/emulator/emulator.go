@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -58,8 +59,13 @@ type Config struct {
 	// ProfileInIDToken puts every consented claim in the ID token too ("user data added to the ID token", September 2025; the list
 	// isn't documented). Zero: only email and email_verified.
 	ProfileInIDToken bool
-	// MSN is the merchant serial number in ID tokens. Zero: "123456".
+	// MSN is the merchant serial number of clients that have none of their own. Zero: "123456".
 	MSN string
+	// RetryScale is how much faster than at Vipps deliveries are tried again: with 1000, what is two seconds there is two milliseconds
+	// here. The ten seconds that a receiver has shrink too, but not below one. Zero: 1.
+	RetryScale float64
+	// RootCAs verify receivers of deliveries that are https. Nil: the system's.
+	RootCAs *x509.CertPool
 }
 
 // Emulator is the emulated Login API. Make it with New or Start. It is safe for concurrent use and holds all of its state in memory.
@@ -67,6 +73,7 @@ type Emulator struct {
 	cfg        Config
 	base       *url.URL
 	cookieName string
+	courier    *courier
 
 	controlToken string // of the forms on the control page
 
@@ -86,7 +93,7 @@ func New(cfg Config) (*Emulator, error) {
 	if err := defaults(&cfg); err != nil {
 		return nil, err
 	}
-	e := &Emulator{cfg: cfg, base: base, cookieName: "vipps-emulator", controlToken: newOpaque()}
+	e := &Emulator{cfg: cfg, base: base, cookieName: "vipps-emulator", courier: newCourier(&cfg), controlToken: newOpaque()}
 	if p := base.Port(); p != "" { // cookies ignore ports: two emulators on one machine shall not overwrite each other's
 		e.cookieName += "-" + p
 	}
@@ -133,6 +140,12 @@ func defaults(cfg *Config) error {
 	if cfg.MSN == "" {
 		cfg.MSN = "123456"
 	}
+	if cfg.RetryScale < 0 || cfg.RetryScale > 1e9 {
+		return fmt.Errorf("emulator: RetryScale: %v is not between 0 and 1e9", cfg.RetryScale)
+	}
+	if cfg.RetryScale == 0 {
+		cfg.RetryScale = 1
+	}
 	return nil
 }
 
@@ -154,7 +167,7 @@ func (e *Emulator) nowLocked() time.Time { return e.cfg.Now().Add(e.state.offset
 // route is one place of the API.
 type route struct {
 	endpoint string // name for Calls, FailNext and Delay
-	method   string
+	method   string // empty: serve looks itself
 	serve    http.HandlerFunc
 }
 
@@ -185,6 +198,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveRoute(w, r, route{EndpointBackchannel, http.MethodPost, e.serveBackchannel})
 	case path == pathUserExists:
 		e.serveRoute(w, r, route{EndpointUserExists, http.MethodPost, e.serveUserExists})
+	case path == pathAccessToken:
+		e.serveRoute(w, r, route{EndpointAccessToken, http.MethodPost, e.serveAccessToken})
+	case path == pathWebhooks, strings.HasPrefix(path, pathWebhooks+"/"):
+		e.serveRoute(w, r, route{EndpointWebhooks, "", e.serveWebhooks})
 	case strings.HasPrefix(path, pathPages):
 		e.servePages(w, r)
 	case strings.HasPrefix(path, pathControl):
@@ -214,7 +231,7 @@ func (e *Emulator) serveRoute(w http.ResponseWriter, r *http.Request, rt route) 
 	switch {
 	case fail != nil:
 		fail.write(rec, r)
-	case r.Method != rt.method:
+	case rt.method != "" && r.Method != rt.method:
 		rec.Header().Set("Allow", rt.method)
 		http.Error(rec, "method not allowed", http.StatusMethodNotAllowed)
 	default:

@@ -58,7 +58,7 @@ func (e *Emulator) browserClaims(client *Client, g *grant, access string, now ti
 		"at_hash":   base64.RawURLEncoding.EncodeToString(sum[:16]),
 		"jti":       newUUID(),
 		"sid":       g.sid,
-		"msn":       e.cfg.MSN,
+		"msn":       client.MSN,
 	}
 	if g.req.acr != "" {
 		claims["acr"] = g.req.acr

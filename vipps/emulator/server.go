@@ -66,6 +66,7 @@ func (s *Server) Control() *Control { return s.Emulator.Control() }
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
+	s.Emulator.Close()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.http.Close()

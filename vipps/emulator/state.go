@@ -142,6 +142,11 @@ type state struct {
 	pushes   table[*push]           // by auth_req_id
 	merchant merchantState
 
+	apiTokens  table[apiToken]
+	webhooks   []*webhook
+	lanes      map[string]*lane
+	deliveries []*parcel // the latest
+
 	delays   map[string]time.Duration
 	failures map[string]*failure
 	breaks   map[string]int
@@ -174,6 +179,10 @@ func (s *state) reset() {
 		merchant: newMerchantState(),
 		browsers: newTable[browser](maxEntries),
 		consents: newTable[map[string]bool](maxConsents),
+
+		apiTokens: newTable[apiToken](maxEntries),
+		lanes:     make(map[string]*lane),
+
 		delays:   make(map[string]time.Duration),
 		failures: make(map[string]*failure),
 		breaks:   make(map[string]int),
