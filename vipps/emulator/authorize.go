@@ -33,7 +33,7 @@ func badRequest(format string, args ...any) *authError {
 // authorizeParameters are those that the emulator models; every other one is refused.
 var authorizeParameters = [...]string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method",
-	"requested_flow", "market", "acr_values", "response_mode",
+	"requested_flow", "market", "acr_values", "response_mode", "app_callback_uri", "final_redirect_is_app",
 }
 
 // serveAuthorize checks in this order: client, redirect URI (both end on the error page, without a redirect), state, then the rest.
@@ -48,13 +48,18 @@ func (e *Emulator) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		e.errorPage(w, r, http.StatusBadRequest, "invalid_request", descBadRequest)
 		return
 	}
+	noteQuery(w, q)
+	if q.Has("msn") {
+		e.redirectMSN(w, r, q)
+		return
+	}
 	client, ok := e.client(q["client_id"])
 	if !ok {
 		e.errorPage(w, r, http.StatusBadRequest, "invalid_client", "The requested OAuth 2.0 Client does not exist.")
 		return
 	}
 	uris := q["redirect_uri"]
-	if len(uris) != 1 || !slices.Contains(client.RedirectURIs, uris[0]) {
+	if len(uris) != 1 || !client.registered(uris[0]) {
 		e.errorPage(w, r, http.StatusBadRequest, "invalid_request", descRedirectURI)
 		return
 	}
@@ -162,28 +167,6 @@ func (e *Emulator) checkPKCE(req *request, q url.Values) *authError {
 	return nil
 }
 
-func checkFlow(req *request, client *Client, q url.Values) *authError {
-	switch flow := q.Get("requested_flow"); flow {
-	case "no_dialog":
-		req.silent = true
-	case "":
-	default:
-		return badRequest("The emulator does not model requested_flow '%s'.", printable(flow))
-	}
-	switch q.Get("market") {
-	case "", "NO", "DK", "FI", "SE":
-	default:
-		return badRequest("The parameter 'market' must be NO, DK, FI or SE.")
-	}
-	if acr := q.Get("acr_values"); acr != "" && client.Advanced {
-		if acr != ACRAppAuth {
-			return badRequest("The emulator models only the acr_values '%s'.", ACRAppAuth)
-		}
-		req.acr = acr
-	}
-	return nil
-}
-
 // printable makes a value from the query short and harmless.
 func printable(s string) string {
 	if len(s) > 60 {
@@ -210,15 +193,24 @@ func (e *Emulator) redirectError(w http.ResponseWriter, _ *http.Request, req *re
 }
 
 func (e *Emulator) redirectCode(w http.ResponseWriter, req *request, code string) {
+	e.redirectBack(w, req, e.codeParameters(code))
+}
+
+func (e *Emulator) codeParameters(code string) []parameter {
 	params := []parameter{{"code", code}}
 	if e.take(BreakCallbackCodeAndError) {
 		params = append(params, parameter{"error", "access_denied"})
 	}
-	e.redirectBack(w, req, params)
+	return params
 }
 
-// redirectBack sends the browser to the client: the parameters given, then state, and scope where there is a code.
+// redirectBack sends the browser to the client.
 func (e *Emulator) redirectBack(w http.ResponseWriter, req *request, params []parameter) {
+	redirect(w, e.backURL(req, params))
+}
+
+// backURL is the way back to the client: the parameters given, then state, and scope where there is a code.
+func (e *Emulator) backURL(req *request, params []parameter) string {
 	state, withCode := req.state, params[0].name == "code"
 	if e.take(BreakCallbackWrongState) {
 		state += "1"
@@ -242,7 +234,7 @@ func (e *Emulator) redirectBack(w http.ResponseWriter, req *request, params []pa
 	for i, p := range params {
 		pairs[i] = p.name + "=" + url.QueryEscape(p.value)
 	}
-	redirect(w, join(req.redirectURI, strings.Join(pairs, "&")))
+	return join(req.redirectURI, strings.Join(pairs, "&"))
 }
 
 // join appends a query to a URI that may have one, and leaves the URI's own bytes alone.

@@ -61,7 +61,6 @@ func TestAuthorizeErrorRedirect(t *testing.T) {
 		"a challenge of other stuff": {authorizeURL(s, "code_challenge", long43[1:]+"="), "invalid_request", state},
 		"a long challenge":           {authorizeURL(s, "code_challenge", long129), "invalid_request", state},
 		"app_to_app":                 {authorizeURL(s, "requested_flow", "app_to_app"), "invalid_request", state},
-		"automatic return":           {authorizeURL(s, "requested_flow", "automatic_return_from_vipps_app"), "invalid_request", state},
 		"flow in other case":         {authorizeURL(s, "requested_flow", "No_Dialog"), "invalid_request", state},
 		"prompt":                     {authorizeURL(s, "prompt", "none"), "invalid_request", state},
 		"max_age":                    {authorizeURL(s, "max_age", "0"), "invalid_request", state},

@@ -78,8 +78,8 @@ const (
 // BreakInfo describes a kind of Control.Break.
 type BreakInfo struct {
 	Kind string `json:"kind"`
-	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery, merchant, access-token, or the delivery:
-	// webhook.
+	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery, merchant, app-callback or access-token, or
+	// what is delivered: webhook, consent-revoked or qr.
 	Where string `json:"where"`
 	// Does says how.
 	Does string `json:"does"`
@@ -87,7 +87,7 @@ type BreakInfo struct {
 
 // Breaks lists every kind that Control.Break takes.
 func Breaks() []BreakInfo {
-	return slices.Concat(loginBreaks(), merchantBreaks(), webhookBreaks())
+	return slices.Concat(loginBreaks(), merchantBreaks(), webhookBreaks(), revokedBreaks())
 }
 
 func loginBreaks() []BreakInfo {
@@ -116,6 +116,8 @@ func loginBreaks() []BreakInfo {
 		{BreakSubNumber, "id-token", "sub is a number"},
 		{BreakMissingACR, "id-token", "no acr, whatever was asked for"},
 		{BreakWrongACR, "id-token", "another acr"},
+		{BreakWrongMSN, "id-token", "another msn"},
+		{BreakMissingMSN, "id-token", "no msn"},
 		{BreakExtraClaims, "id-token", "members that nobody knows, a claim source on another host among them (valid)"},
 		{BreakDuplicateKeys, "id-token", "sub is there twice, the real one last"},
 		{BreakCaseVariants, "id-token", "there are a Sub and a SUB with other values (valid)"},
@@ -153,6 +155,7 @@ func loginBreaks() []BreakInfo {
 		{BreakCallbackWrongIss, "callback", "another iss"},
 		{BreakDiscoveryWrongIssuer, "discovery", `issuer has "INVALID" at its end`},
 		{BreakDiscoveryAdvertiseIss, "discovery", "announces iss in the callback (RFC 9207)"},
+		{BreakAppCallback, "app-callback", "an error for an app comes with ?error= behind the state, as the documents print it"},
 		{BreakAccessTokenNumbers, "access-token", "its times are numbers and not strings (valid)"},
 	}
 }
@@ -203,6 +206,8 @@ func (e *Emulator) breakClaims(c map[string]any, clientID string, now time.Time)
 		BreakMissingSub:    func() { delete(c, "sub") },
 		BreakEmptySub:      func() { c["sub"] = "" },
 		BreakSubNumber:     func() { c["sub"] = 4711 },
+		BreakWrongMSN:      func() { c["msn"] = "654321" },
+		BreakMissingMSN:    func() { delete(c, "msn") },
 		BreakMissingACR:    func() { delete(c, "acr") },
 		BreakWrongACR:      func() { c["acr"] = "urn:vipps:acr:something_else" },
 		BreakExtraClaims: func() {

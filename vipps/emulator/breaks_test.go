@@ -127,6 +127,8 @@ func TestBreaks(t *testing.T) {
 		emulator.BreakEmptySub:      func(_ *emulator.Server, b broken) bool { return b.id["sub"] == "" },
 		emulator.BreakSubNumber:     func(_ *emulator.Server, b broken) bool { return b.id["sub"] == 4711.0 },
 		emulator.BreakMissingACR:    lacks("acr"),
+		emulator.BreakWrongMSN:      func(_ *emulator.Server, b broken) bool { return b.id["msn"] == "654321" },
+		emulator.BreakMissingMSN:    lacks("msn"),
 		emulator.BreakWrongACR:      func(_ *emulator.Server, b broken) bool { return b.id["acr"] == "urn:vipps:acr:something_else" },
 		emulator.BreakExtraClaims:   func(_ *emulator.Server, b broken) bool { return b.id["_claim_sources"] != nil && b.signature },
 		emulator.BreakDuplicateKeys: func(_ *emulator.Server, b broken) bool { return strings.Count(b.raw, `"sub":`) == 2 && b.signature },
@@ -218,7 +220,10 @@ func TestBreaks(t *testing.T) {
 }
 
 // testedElsewhere says which test has the faults of an answer that no browser's login sees.
-var testedElsewhere = map[string]string{"merchant": "TestMerchantBreaks", "access-token": "TestAccessToken", "webhook": "TestWebhookBreaks"}
+var testedElsewhere = map[string]string{
+	"merchant": "ciba_test.go", "app-callback": "TestAppToAppErrors", "access-token": "TestAccessToken", "webhook": "TestWebhookBreaks",
+	"consent-revoked": "TestConsentRevokedBreaks",
+}
 
 func discoveryHas(t *testing.T, name, suffix string) func(*emulator.Server, broken) bool {
 	return func(s *emulator.Server, _ broken) bool {

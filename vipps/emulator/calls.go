@@ -3,6 +3,7 @@ package emulator
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -40,6 +41,9 @@ type Call struct {
 	ClientAuth string `json:"client_auth,omitempty"`
 	// Header has the request's Vipps-System-*, Merchant-Serial-Number, User-Agent, Accept and Content-Type, no others.
 	Header http.Header `json:"header,omitempty"`
+	// Asked are the parameters of an authorize request that hold nobody's secrets: scope, requested_flow, market, acr_values,
+	// app_callback_uri and final_redirect_is_app.
+	Asked map[string]string `json:"asked,omitempty"`
 }
 
 func callHeader(h http.Header) http.Header {
@@ -91,6 +95,22 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 func note(w http.ResponseWriter, seen string) {
 	if rec, ok := w.(*recorder); ok {
 		rec.call.ClientAuth = seen
+	}
+}
+
+// noteQuery keeps what an authorize request asked for.
+func noteQuery(w http.ResponseWriter, q url.Values) {
+	rec, ok := w.(*recorder)
+	if !ok {
+		return
+	}
+	for _, name := range []string{"scope", "requested_flow", "market", "acr_values", "app_callback_uri", "final_redirect_is_app"} {
+		if q.Has(name) {
+			if rec.call.Asked == nil {
+				rec.call.Asked = make(map[string]string)
+			}
+			rec.call.Asked[name] = q.Get(name)
+		}
 	}
 }
 

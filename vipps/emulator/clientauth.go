@@ -23,6 +23,7 @@ const (
 	SeenBasicRaw     = "basic-raw"     // base64(id:secret), as Vipps documents it
 	SeenBasicEncoded = "basic-encoded" // both halves form-encoded first, RFC 6749 §2.3.1
 	SeenPost         = "post"
+	SeenPartner      = "partner" // a token of the Access Token API, and the merchant serial number of another's sales unit
 	SeenNone         = "none"
 )
 
@@ -34,6 +35,8 @@ type Client struct {
 	Name string
 	// RedirectURIs are the registered ones, compared byte for byte: http or https, on loopback, without a fragment.
 	RedirectURIs []string
+	// AppURIs are those registered that lead to an app on the phone, as myapp://callback. App flows may use them beside RedirectURIs.
+	AppURIs []string
 	// Scopes are those that the client may ask for beside openid. Nil: all that the emulator knows.
 	Scopes []string
 	// AuthMethod is AuthBasic or AuthPost; the other one is refused, as at Vipps. Empty: AuthBasic.
@@ -73,7 +76,12 @@ func (c *Client) normalize() error {
 			return fmt.Errorf("client %s: ConsentRevokedURI: %w", c.ID, err)
 		}
 	}
-	c.RedirectURIs, c.Scopes = slices.Clone(c.RedirectURIs), slices.Clone(c.Scopes)
+	c.RedirectURIs, c.AppURIs, c.Scopes = slices.Clone(c.RedirectURIs), slices.Clone(c.AppURIs), slices.Clone(c.Scopes)
+	for _, u := range c.AppURIs {
+		if err := checkAppURI(u); err != nil {
+			return fmt.Errorf("client %s: %w", c.ID, err)
+		}
+	}
 	for _, u := range c.RedirectURIs {
 		if err := checkRedirectURI(u); err != nil {
 			return fmt.Errorf("client %s: %w", c.ID, err)
@@ -129,6 +137,9 @@ func parseCredentials(r *http.Request, form url.Values) (credentials, *tokenErro
 
 // authenticate says which client sends a token request. How it did is kept for Calls, also when it failed.
 func (e *Emulator) authenticate(w http.ResponseWriter, r *http.Request, form url.Values) (Client, *tokenError) {
+	if _, ok := bearer(r); ok {
+		return e.authenticatePartner(w, r, form)
+	}
 	cred, bad := parseCredentials(r, form)
 	if bad != nil {
 		return Client{}, bad

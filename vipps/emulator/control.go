@@ -15,8 +15,8 @@ import (
 //	GET  /_emulator/         a page with the state and buttons
 //	GET  /_emulator/state    the state as JSON, counts of calls included
 //
-//	add-client          {"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced","msn","subscription_key",
-//	                     "consent_revoked_uri","partner"}
+//	add-client          {"id","secret","name","redirect_uris":[],"app_uris":[],"scopes":[],"auth_method","advanced","msn",
+//	                     "subscription_key","consent_revoked_uri","partner"}
 //	add-redirect-uri    {"client_id","uri"}
 //	add-person          {"id","phone","name","given_name","family_name","birthdate","email","email_verified",…}
 //	change-phone        {"from","to"}
@@ -281,6 +281,7 @@ func (c *Control) Consent(clientID, phone string, scopes ...string) error {
 }
 
 // RevokeConsent takes back what a person consented to: with a phone number at every client, with a sub at the one client whose sub it is.
+// Clients that had something of it, and have a ConsentRevokedURI, are told there.
 func (c *Control) RevokeConsent(who string) error {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
@@ -289,7 +290,7 @@ func (c *Control) RevokeConsent(who string) error {
 		for id := range c.e.state.clients {
 			if p.Phone == who || subject(id, p.ID) == who {
 				found = true
-				c.e.state.consents.delete(consentKey(id, p.ID))
+				c.e.revokeLocked(id, p.ID)
 			}
 		}
 	}

@@ -22,7 +22,7 @@ type verb struct {
 // verbs lists them all, as the comment of Control does.
 func (c *Control) verbs() []verb {
 	return slices.Concat([]verb{
-		{"add-client", `{"id","secret","name","redirect_uris":[],"scopes":[],"auth_method","advanced":false,"msn","subscription_key","consent_revoked_uri","partner":false}`, c.httpAddClient},
+		{"add-client", `{"id","secret","name","redirect_uris":[],"app_uris":[],"scopes":[],"auth_method","advanced":false,"msn","subscription_key","consent_revoked_uri","partner":false}`, c.httpAddClient},
 		{"add-redirect-uri", `{"client_id","uri"}`, takes(func(a struct {
 			ClientID string `json:"client_id"`
 			URI      string `json:"uri"`
@@ -133,6 +133,7 @@ func (c *Control) httpAddClient(_ http.ResponseWriter, args []byte) error {
 	var a struct {
 		ID, Secret, Name string
 		RedirectURIs     []string `json:"redirect_uris"`
+		AppURIs          []string `json:"app_uris"`
 		Scopes           []string
 		AuthMethod       string `json:"auth_method"`
 		Advanced         bool

@@ -31,7 +31,7 @@ func (e *Emulator) startLogin(w http.ResponseWriter, r *http.Request, req *reque
 	case silent:
 		e.toPages(w, req, bid, stepSpinner, "")
 	case deny != "":
-		e.redirectError(w, r, req, deny, describe(deny))
+		e.refuseInApp(w, r, req, deny)
 	case auto != "":
 		e.approve(w, req, bid, auto, force)
 	case remembered != "" && req.acr != "":
@@ -52,10 +52,17 @@ func (e *Emulator) approve(w http.ResponseWriter, req *request, bid, personID st
 	if remember {
 		e.state.browsers.put(bid, browser{person: personID, authTime: now})
 	}
-	code := e.state.issue(req, personID, now, now)
+	var code string
+	if req.flow != flowAppToApp {
+		code = e.state.issue(req, personID, now, now)
+	}
 	e.mu.Unlock()
 	if remember {
 		e.setCookie(w, bid, true)
+	}
+	if code == "" {
+		e.approvedInApp(w, req, bid, personID)
+		return
 	}
 	e.redirectCode(w, req, code)
 }
@@ -122,6 +129,10 @@ func (s *state) anyone() string {
 
 // toPages makes an attempt and sends the browser to its first page.
 func (e *Emulator) toPages(w http.ResponseWriter, req *request, bid string, first step, personID string) {
+	redirect(w, pathPages+"index.html?tabId="+e.newAttempt(req, bid, first, personID).id)
+}
+
+func (e *Emulator) newAttempt(req *request, bid string, first step, personID string) *attempt {
 	a := &attempt{id: newUUID(), csrf: newOpaque(), browser: bid, req: *req, step: first, person: personID}
 	if first == stepChallenge {
 		a.newNumbers()
@@ -131,9 +142,12 @@ func (e *Emulator) toPages(w http.ResponseWriter, req *request, bid string, firs
 	if b, ok := e.state.browsers.get(bid); ok {
 		a.authTime = b.authTime
 	}
+	if first == stepResume { // just confirmed
+		a.authTime = a.created
+	}
 	e.state.attempts.put(a.id, a)
 	e.mu.Unlock()
-	redirect(w, pathPages+"index.html?tabId="+a.id)
+	return a
 }
 
 // describe is the description that goes with an error code, from Vipps' table where it has one, else from the engine's.
@@ -157,6 +171,10 @@ func describe(code string) string {
 		return "The app is too old"
 	case "unknown_reject_reason":
 		return "The reject reason is unknown"
+	case "invalid_app_callback_uri":
+		return "The app callback URI does not have a valid format"
+	case "app_callback_uri_not_registered":
+		return "The app callback URI is not registered as a redirect URI"
 	}
 	return "The emulator was told to answer this"
 }

@@ -32,6 +32,8 @@ type view struct {
 	Numbers            [3]int
 	Scopes             []scopeView
 	Boxes              []boxView
+	Brand, Market      string
+	Back               string
 }
 
 type personView struct{ Phone, Shown, Name, Note string }
@@ -84,7 +86,7 @@ func (e *Emulator) lostPage(w http.ResponseWriter, r *http.Request) {
 // showAttempt renders the page that an attempt is at.
 func (e *Emulator) showAttempt(w http.ResponseWriter, r *http.Request, a *attempt) {
 	t := textsFor(r.Header.Get("Accept-Language"))
-	v := view{T: t, TabID: a.id, CSRF: a.csrf, Remember: a.remember}
+	v := view{T: t, TabID: a.id, CSRF: a.csrf, Remember: a.remember, Brand: brand(a.req.market), Market: a.req.market}
 	e.mu.Lock()
 	v.Client = a.req.clientID
 	if c := e.state.clients[a.req.clientID]; c != nil {
@@ -110,6 +112,9 @@ func (e *Emulator) showAttempt(w http.ResponseWriter, r *http.Request, a *attemp
 		v.Title, v.Scopes, v.Boxes, v.Problem = t.ConsentTitle, scopeViews(&person, lack, t), boxViews(lack, t), t.problem(a.refused)
 	case stepSpinner:
 		v.Title, v.Refresh, v.Seconds = t.SpinnerTitle, pathPages+"silent?tabId="+a.id, int(e.cfg.Spinner/time.Second)
+	case stepReturn:
+		v.Title, v.Back = t.ReturnTitle, a.back
+	case stepResume: // stepResumed
 	}
 	render(w, http.StatusOK, string(a.step)+".html", v)
 }

@@ -2,10 +2,18 @@ package emulator
 
 import (
 	"errors"
+	"net/http"
+	"net/url"
 	"regexp"
 )
 
 var msnFormat = regexp.MustCompile(`^[0-9]{4,7}$`)
+
+// Kinds for Control.Break that are about the merchant serial number in an ID token.
+const (
+	BreakWrongMSN   = "wrong-msn"
+	BreakMissingMSN = "missing-msn"
+)
 
 // clientByMSN is the one sales unit that has a merchant serial number; partners aren't sales units.
 func (e *Emulator) clientByMSN(msn string) (Client, error) {
@@ -25,4 +33,31 @@ func (e *Emulator) clientByMSN(msn string) (Client, error) {
 		return Client{}, errors.New("the client or its related sales unit or merchant does not exist or is not active")
 	}
 	return *found, nil
+}
+
+// authenticatePartner says which client a partner acts for: the one of the Merchant-Serial-Number, which has to be one that uses
+// client_secret_basic.
+func (e *Emulator) authenticatePartner(w http.ResponseWriter, r *http.Request, form url.Values) (Client, *tokenError) {
+	note(w, SeenPartner)
+	if form.Has("client_secret") {
+		return Client{}, badToken("More than one client authentication method was used.")
+	}
+	partner, ok := e.apiClient(r)
+	if !ok || !partner.Partner {
+		return Client{}, invalidClient(" The bearer token is not a partner's, or it has expired.")
+	}
+	header := r.Header.Values("Merchant-Serial-Number")
+	if len(header) != 1 {
+		return Client{}, invalidClient(" The header Merchant-Serial-Number is missing.")
+	}
+	client, err := e.clientByMSN(header[0])
+	switch {
+	case err != nil:
+		return Client{}, invalidClient(" The Merchant-Serial-Number is of no client.")
+	case client.AuthMethod != AuthBasic:
+		return Client{}, invalidClient(" Partner keys work for clients that have " + AuthBasic + " only.")
+	case form.Has("client_id") && form.Get("client_id") != client.ID:
+		return Client{}, badToken("The client_id of the body is not that of the Merchant-Serial-Number.")
+	}
+	return client, nil
 }

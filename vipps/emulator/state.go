@@ -79,6 +79,8 @@ type request struct {
 	acr                                 string // asked for and honoured
 	silent                              bool
 	answers                             *answers // of the person, to what was asked beside sharing
+	flow, market                        string   // of the parameters of these names, less no_dialog
+	appCallback                         string
 	received                            time.Time
 }
 
@@ -90,6 +92,8 @@ const (
 	stepChallenge step = "challenge"
 	stepConsent   step = "consent"
 	stepSpinner   step = "spinner"
+	stepResume    step = "resume" // has no page: the merchant's app is on
+	stepReturn    step = "return"
 )
 
 // attempt is a login under way on the pages, of one browser.
@@ -105,6 +109,7 @@ type attempt struct {
 	number            int    // on the page
 	authTime          time.Time
 	created           time.Time
+	back              string // stepReturn: where the phone goes
 }
 
 // browser is what the emulator's cookie stands for. An empty person: not remembered.

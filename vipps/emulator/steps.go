@@ -40,6 +40,10 @@ func (e *Emulator) servePages(w http.ResponseWriter, r *http.Request) {
 	}
 	switch action {
 	case "index.html":
+		if a.step == stepResume {
+			e.stepResumed(w, r, &a)
+			return
+		}
 		e.showAttempt(w, r, &a)
 	case "cancel":
 		e.end(a.id)
@@ -154,13 +158,16 @@ func (e *Emulator) stepNumber(w http.ResponseWriter, r *http.Request, a *attempt
 			e.lostPage(w, r)
 			return
 		}
-		e.redirectError(w, r, &a.req, "wrong_challenge", describe("wrong_challenge"))
+		e.refuseInApp(w, r, &a.req, "wrong_challenge")
 		return
 	}
 	e.mu.Lock()
 	now := e.nowLocked()
 	if live, ok := e.state.attempts.get(a.id); ok {
 		live.authTime, live.step = now, stepConsent
+		if a.req.flow == flowAppToApp {
+			live.step = stepResume
+		}
 	}
 	if a.remember {
 		e.state.browsers.put(a.browser, browser{person: a.person, authTime: now})
@@ -170,12 +177,15 @@ func (e *Emulator) stepNumber(w http.ResponseWriter, r *http.Request, a *attempt
 	if a.remember {
 		e.setCookie(w, a.browser, true)
 	}
-	if len(lack) > 0 {
-		show(w, a)
-		return
-	}
 	a.authTime = now
-	e.finish(w, r, a)
+	switch {
+	case a.req.flow == flowAppToApp:
+		e.toApp(w, a)
+	case len(lack) > 0:
+		show(w, a)
+	default:
+		e.finish(w, r, a)
+	}
 }
 
 // stepConsent stores the consent: to all that was asked for. Where the merchant has boxes, the required ones must be ticked.
@@ -202,6 +212,10 @@ func (e *Emulator) stepConsent(w http.ResponseWriter, r *http.Request, a *attemp
 
 // finish ends an attempt with a code.
 func (e *Emulator) finish(w http.ResponseWriter, r *http.Request, a *attempt) {
+	if a.req.flow == flowAutomaticReturn {
+		e.stepReturned(w, a)
+		return
+	}
 	if !e.end(a.id) {
 		e.lostPage(w, r)
 		return

@@ -14,6 +14,7 @@ type texts struct {
 	ConsentTitle, ConsentText, ConsentHint, Allow, Required, Incomplete        string
 	SpinnerTitle, SpinnerText, SpinnerLink                                     string
 	ErrorTitle, ErrorText, ErrorHint                                           string
+	ReturnTitle, ReturnText, ReturnHere, ReturnElsewhere, ReturnHint           string
 
 	scopes map[string]string
 }
@@ -49,6 +50,12 @@ func english() texts {
 		ErrorTitle:     "Oops, something went wrong",
 		ErrorText:      "The login stops here. You are not sent back to the site that you came from.",
 		ErrorHint:      "Go back to the site that you came from, and try again.",
+
+		ReturnTitle:     "The phone opens a browser",
+		ReturnText:      "You have confirmed in the app, which now opens the site by itself. Which browser that is, the phone decides.",
+		ReturnHere:      "Return in this browser",
+		ReturnElsewhere: "Or open this address in another browser",
+		ReturnHint:      "It works once.",
 		scopes: map[string]string{
 			"name": "Name", "phoneNumber": "Phone number", "email": "E-mail", "address": "Addresses", "birthDate": "Date of birth",
 			"gender": "Gender", "nin": "National identity number", "accountNumbers": "Account numbers",
@@ -87,6 +94,12 @@ func norwegian() texts {
 		ErrorTitle:     "Uff da, noe gikk galt",
 		ErrorText:      "Innloggingen stopper her. Du blir ikke sendt tilbake til nettstedet du kom fra.",
 		ErrorHint:      "Gå tilbake til nettstedet du kom fra, og prøv igjen.",
+
+		ReturnTitle:     "Telefonen åpner en nettleser",
+		ReturnText:      "Du har bekreftet i appen, som nå åpner nettstedet av seg selv. Hvilken nettleser det blir, bestemmer telefonen.",
+		ReturnHere:      "Gå tilbake i denne nettleseren",
+		ReturnElsewhere: "Eller åpne denne adressen i en annen nettleser",
+		ReturnHint:      "Den virker én gang.",
 		scopes: map[string]string{
 			"name": "Navn", "phoneNumber": "Telefonnummer", "email": "E-post", "address": "Adresser", "birthDate": "Fødselsdato",
 			"gender": "Kjønn", "nin": "Fødselsnummer", "accountNumbers": "Kontonumre",
