@@ -1,0 +1,125 @@
+package merchant
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// settleTime is how long an answer waits for the journal to be read, where only that can tell.
+const settleTime = 2 * time.Second
+
+// Wait returns how far a login is: at once when its state isn't than, and else when it changes, when ctx ends or when Run
+// does. It gives the result without taking it. An id of another caller is [ErrUnknown].
+func (l *Logins) Wait(ctx context.Context, caller, id string, than State) (Status, error) {
+	for {
+		s, changed, err := l.look(ctx, caller, id)
+		if err != nil || s.State != than || changed == nil {
+			return s, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return s, nil
+		case <-l.stopped:
+			return s, nil
+		}
+	}
+}
+
+// look returns a login as it is, and what is closed when it changes; nil where it won't.
+func (l *Logins) look(ctx context.Context, caller, id string) (Status, <-chan struct{}, error) {
+	e, g, err := l.find(ctx, caller, id)
+	switch {
+	case errors.Is(err, ErrLost):
+		return Status{ID: id, State: Lost, Created: g.created}, nil, nil
+	case err != nil:
+		return Status{}, nil, err
+	}
+	defer l.mu.Unlock()
+	s := e.status(id)
+	if s.State != Pending && s.State != Approved {
+		return s, nil, nil
+	}
+	if e.changed == nil {
+		e.changed = make(chan struct{})
+	}
+	return s, e.changed, nil
+}
+
+// find returns a caller's login, with l.mu held where there is no error.
+func (l *Logins) find(ctx context.Context, caller, id string) (*entry, given, error) {
+	g, err := l.ids.open(caller, id)
+	if err != nil {
+		return nil, g, err
+	}
+	if !g.here {
+		l.journal.settled(ctx)
+	}
+	l.mu.Lock()
+	if e := l.logins[g.key]; e != nil && e.caller == caller {
+		return e, g, nil
+	}
+	l.mu.Unlock()
+	if !g.here && l.now().Sub(g.created) < maxExpiry+keepEnd {
+		return nil, g, ErrLost
+	}
+	return nil, g, ErrUnknown
+}
+
+// Take gives the result of an approved login to the caller that started it, once, and forgets it. Where there is none, or
+// somebody has taken it, that is [ErrNoResult].
+func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	e, _, err := l.find(ctx, caller, id)
+	if err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	if e.state != Approved {
+		return nil, ErrNoResult
+	}
+	login := e.login
+	l.end(e, Delivered, "")
+	return login, nil
+}
+
+// Cancel ends a login: nobody asks the provider about it any more, and its result, if there is one, is forgotten. The
+// message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is.
+func (l *Logins) Cancel(caller, id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	e, _, err := l.find(ctx, caller, id)
+	if err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	if e.state == Pending || e.state == Approved {
+		l.end(e, Canceled, "")
+	}
+	return nil
+}
+
+// Ping says that the provider has news of a login, by its auth_req_id: it is asked at once, and then again at the usual
+// pace. That works once a login, and so pings in a row cause no more than one poll out of turn. It reports whether the login is
+// one of ours, and pending.
+func (l *Logins) Ping(authReqID string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.waiting[authReqID]
+	if e == nil {
+		return false
+	}
+	if e.polling == nil || e.pinged { // a browser's is asked about when the browser comes
+		return true
+	}
+	e.pinged, e.ping = true, true
+	if !e.asked {
+		now := l.now()
+		l.plan(e, now, 0)
+	}
+	return true
+}

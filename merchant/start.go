@@ -1,0 +1,244 @@
+package merchant
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+const (
+	// A login that nobody is asked about is declined after this, and as much more by chance as the second says.
+	declineAfter  = 5 * time.Second
+	declineSpread = 10 * time.Second
+
+	fullPause     = 30 * time.Second // to try again where too many wait
+	providerPause = time.Minute      // and where the provider says 429 and not until when
+	maxToken      = 4096
+	maxReturnTo   = 2048
+)
+
+// Start starts a login: the person gets a message in the app, and Status.Code is to be read to them. The error is
+// a *vipps.ConfigError whose Setting names the field (phone, customer_token, scopes, expiry, return_to), a *[LimitError],
+// or what package vipps says of the provider, which matches vipps.ErrUnavailable where it is away.
+//
+// For somebody whom the provider doesn't know, or who may not log in, Start answers as for anybody else. Whoever the person
+// is, what was counted stays counted.
+func (l *Logins) Start(ctx context.Context, caller string, r Request) (Status, error) {
+	start, err := l.startOf(caller, r)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := l.count(caller, start.who); err != nil {
+		return Status{}, err
+	}
+	if !l.reserve(caller) {
+		return Status{}, l.limited(&LimitError{RetryAfter: fullPause, Limit: limitWaiting})
+	}
+	p, err := l.cfg.Client.StartMerchantLogin(ctx, start.request)
+	e := &entry{key: newKey(), caller: caller, code: start.request.BindingMessage, returnTo: r.ReturnTo}
+	if start.phone {
+		e.person = l.ids.digest("latest", caller, start.who)
+	}
+	switch {
+	case err == nil:
+		e.pending, e.created, e.expires = p, p.Started, p.Expires
+		e.code = p.BindingMessage
+	case errors.Is(err, vipps.ErrNotEligible):
+		e.created = l.now()
+	default:
+		l.release(caller, nil, 0)
+		return Status{}, l.refusal(err)
+	}
+	id, err := l.ids.seal(caller, e.key, e.created)
+	if err != nil {
+		l.release(caller, nil, 0)
+		return Status{}, err
+	}
+	s := e.status(id)
+	l.release(caller, e, r.Expiry).wait(ctx)
+	s.State, s.Expires = Pending, e.expires
+	return s, nil
+}
+
+// beginning is a request that was checked.
+type beginning struct {
+	request vipps.MerchantLoginRequest
+	who     string // the phone number in one spelling, or the customer token
+	phone   bool
+}
+
+func (l *Logins) startOf(caller string, r Request) (beginning, error) {
+	b := beginning{request: vipps.MerchantLoginRequest{Expiry: r.Expiry, BindingMessage: vipps.NewBindingMessage()}}
+	if caller == "" || len(caller) > maxCaller {
+		return b, ErrUnknown
+	}
+	switch {
+	case r.Phone != "" && r.CustomerToken != "":
+		return b, fault("customer_token", "must not be given beside phone")
+	case r.CustomerToken != "":
+		if len(r.CustomerToken) > maxToken {
+			return b, fault("customer_token", "is too long")
+		}
+		b.who, b.request.CustomerToken = r.CustomerToken, r.CustomerToken
+	default:
+		number, err := l.phone(r.Phone)
+		if err != nil {
+			return b, err
+		}
+		b.who, b.phone, b.request.Phone = number, true, "+"+number
+	}
+	b.request.Scopes = l.cfg.Scopes
+	if len(r.Scopes) > 0 {
+		b.request.Scopes = []string{vipps.ScopeOpenID}
+		for _, scope := range r.Scopes {
+			if !slices.Contains(l.cfg.Scopes, scope) {
+				return b, fault("scopes", "holds one that isn't in merchant_scopes")
+			}
+			if !slices.Contains(b.request.Scopes, scope) {
+				b.request.Scopes = append(b.request.Scopes, scope)
+			}
+		}
+	}
+	if r.Expiry != 0 && (r.Expiry < minExpiry || r.Expiry > maxExpiry || r.Expiry%time.Second != 0) {
+		return b, fault("expiry", "must be 60 to 900 whole seconds")
+	}
+	if r.ReturnTo != "" {
+		switch {
+		case l.cfg.RedirectURI == "" || l.cfg.CheckReturnTo == nil:
+			return b, fault("return_to", "is not offered here: no page for it is registered")
+		case len(r.ReturnTo) > maxReturnTo:
+			return b, fault("return_to", "is too long")
+		}
+		if err := l.cfg.CheckReturnTo(r.ReturnTo); err != nil {
+			return b, fault("return_to", err.Error())
+		}
+		b.request.RedirectURI = l.cfg.RedirectURI
+	}
+	return b, nil
+}
+
+func fault(field, reason string) error { return &vipps.ConfigError{Setting: field, Reason: reason} }
+
+// phone brings a number into the one spelling in which it is counted.
+func (l *Logins) phone(number string) (string, error) {
+	if number == "" {
+		return "", fault("phone", "is missing: give a phone number with its country code")
+	}
+	msisdn, ok := vipps.NormalizePhone(number, l.cfg.Market)
+	if !ok {
+		return "", fault("phone", "must be a phone number with its country code, such as +47 and eight digits")
+	}
+	return msisdn, nil
+}
+
+// count takes a start, or a question, from what the caller and the phone number have left.
+func (l *Logins) count(caller, who string) error {
+	err := l.limits.take(l.now().Sub(l.began),
+		bucket{limitCaller, l.ids.digest(limitCaller, caller), l.cfg.callerLimit},
+		bucket{limitPhone, l.ids.digest(limitPhone, who), l.cfg.phoneLimit})
+	if e, ok := errors.AsType[*LimitError](err); ok {
+		return l.limited(e)
+	}
+	return err
+}
+
+// limited counts a refusal.
+func (l *Logins) limited(e *LimitError) error {
+	l.metrics.limited.WithLabelValues(e.Limit).Inc()
+	return e
+}
+
+// refusal is what a caller is told of the provider's error.
+func (l *Logins) refusal(err error) error {
+	e, ok := errors.AsType[*vipps.Error](err)
+	if !ok || e.Status != http.StatusTooManyRequests {
+		return err
+	}
+	wait := e.RetryAfter
+	if wait <= 0 {
+		wait = providerPause
+	}
+	return l.limited(&LimitError{RetryAfter: wait, Limit: limitProvider})
+}
+
+// reserve keeps a place for a login that is being started, and release gives it back, or gives it to the login.
+func (l *Logins) reserve(caller string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.room(caller) {
+		return false
+	}
+	l.starting++
+	l.callers[caller]++
+	return true
+}
+
+func (l *Logins) release(caller string, e *entry, expiry time.Duration) *batch {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.starting--
+	if l.callers[caller]--; l.callers[caller] <= 0 {
+		delete(l.callers, caller)
+	}
+	if e == nil {
+		return nil
+	}
+	if e.pending != nil && expiry == 0 {
+		l.life = e.expires.Sub(e.created)
+	}
+	if e.pending == nil {
+		l.disguise(e, expiry)
+	}
+	l.add(e, now)
+	l.metrics.states.WithLabelValues(string(Pending)).Inc()
+	return l.journal.add(e)
+}
+
+// disguise makes a login that nobody is asked about look like any other. In a browser's flow the provider tells nobody
+// that a person said no, so that such a one just expires. l.mu is held.
+func (l *Logins) disguise(e *entry, expiry time.Duration) {
+	if expiry == 0 {
+		expiry = l.life
+	}
+	e.expires = e.created.Add(expiry)
+	if e.returnTo == "" {
+		e.decline = e.created.Add(declineAfter + chance(declineSpread))
+	}
+}
+
+// chance is a random time below a limit.
+func chance(below time.Duration) time.Duration {
+	if below <= 0 {
+		return 0
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:])                                              // never fails: the program would end
+	return time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(below)) //nolint:gosec // both are positive
+}
+
+// UserExists asks the provider whether a phone number has an account that can log in. It counts as a start does, in the
+// same limits: whoever may ask often knows everybody's answer. Its errors are those of Start.
+func (l *Logins) UserExists(ctx context.Context, caller, phone string) (bool, error) {
+	if caller == "" || len(caller) > maxCaller {
+		return false, ErrUnknown
+	}
+	number, err := l.phone(phone)
+	if err != nil {
+		return false, err
+	}
+	if err := l.count(caller, number); err != nil {
+		return false, err
+	}
+	exists, err := l.cfg.Client.UserExists(ctx, "+"+number)
+	if err != nil {
+		return false, l.refusal(err)
+	}
+	return exists, nil
+}
