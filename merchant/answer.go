@@ -24,7 +24,7 @@ func (l *Logins) ask(ctx context.Context, e *entry) {
 	}
 	if now := l.now(); !now.Before(e.expires) { // it has waited for a worker that long
 		e.asked = false
-		l.over(e)
+		l.expire(e)
 		l.mu.Unlock()
 		return
 	}
@@ -63,7 +63,7 @@ func (l *Logins) answer(e *entry, login *vipps.Login, err error) {
 	case errors.Is(err, vipps.ErrDenied), errors.Is(err, vipps.ErrNotEligible):
 		l.end(e, Declined, "")
 	case errors.Is(err, vipps.ErrExpired):
-		l.over(e)
+		l.expire(e)
 	case errors.Is(err, vipps.ErrPending):
 		l.slower(e, err, now)
 		l.plan(e, now, l.wobble(e, now))
@@ -71,7 +71,7 @@ func (l *Logins) answer(e *entry, login *vipps.Login, err error) {
 		l.unanswered(err)
 		l.plan(e, now, l.wobble(e, now))
 	case e.away:
-		l.over(e)
+		l.expire(e)
 	default:
 		l.end(e, Failed, reasonOf(err))
 		l.complain("a merchant login failed", err)

@@ -313,7 +313,7 @@ func (l *Logins) restore(r record) bool {
 	// From here on its end is measured by a clock that nobody can set.
 	e.expires = now.Add(r.expires.Sub(now))
 	if e.pending != nil {
-		e.pending.Expires = e.expires
+		e.pending.Expires = now.Add(e.pending.Expires.Sub(now))
 	}
 	l.add(e, now)
 	return true

@@ -28,12 +28,13 @@ func (l *Logins) Land(ctx context.Context, query url.Values) (login *vipps.Login
 	if err := l.admit(query); err != nil {
 		return nil, "", err
 	}
+	ctx = context.WithoutCancel(ctx) // a code is good once, whatever becomes of the browser
 	var e *entry
 	login, _, err = l.cfg.Client.FinishMerchantLogin(ctx, query, func(authReqID string) (*vipps.PendingMerchantLogin, bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		found := l.waiting[authReqID]
-		if found == nil || found.returnTo == "" || found.landing || !l.now().Before(found.expires) {
+		if found == nil || found.returnTo == "" || found.landing || !l.now().Before(found.over()) {
 			return nil, false
 		}
 		e, found.landing = found, true
@@ -77,7 +78,7 @@ func (l *Logins) admit(query url.Values) error {
 	code := l.ids.digest("code", query["code"]...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.awaitsBrowser() {
+	if l.browsers == 0 {
 		return ErrUnknown
 	}
 	if seen, ok := l.landed[code]; ok && now.Sub(seen) < maxExpiry {
@@ -101,6 +102,3 @@ func (l *Logins) admit(query url.Values) error {
 	l.landed[code] = now
 	return nil
 }
-
-// awaitsBrowser reports whether any login waits for a browser. l.mu is held.
-func (l *Logins) awaitsBrowser() bool { return l.browsers > 0 }

@@ -19,6 +19,8 @@ const (
 	maxExpiry    = 15 * time.Minute
 	standardLife = 10 * time.Minute // what the provider gives when nothing was asked for
 
+	lateBrowser  = time.Minute
+
 	maxLogins       = 20_000 // known at once, those that ended too
 	maxCallerLogins = 15_000
 )
@@ -153,6 +155,14 @@ func (e *entry) flow() string {
 		return FlowBrowser
 	}
 	return FlowApp
+}
+
+// over is when nothing more can come of a pending login: who said yes in the last moment still has to get to the browser.
+func (e *entry) over() time.Time {
+	if e.returnTo != "" {
+		return e.expires.Add(lateBrowser)
+	}
+	return e.expires
 }
 
 func (e *entry) status(id string) Status {

@@ -70,7 +70,7 @@ func (l *Logins) schedule(e *entry, at time.Time) {
 // plan says when to look at a pending login next: when it may be asked about, a little later than it might so that not
 // all are asked about at once, and when it expires at the latest. l.mu is held.
 func (l *Logins) plan(e *entry, now time.Time, later time.Duration) {
-	at := e.expires
+	at := e.over()
 	switch {
 	case e.polling != nil && e.ping:
 		at = e.answered.Add(pingPause)
@@ -81,8 +81,8 @@ func (l *Logins) plan(e *entry, now time.Time, later time.Duration) {
 	case e.pending == nil && !e.decline.IsZero():
 		at = e.decline
 	}
-	if at.After(e.expires) {
-		at = e.expires
+	if over := e.over(); at.After(over) {
+		at = over
 	}
 	if at.Before(now) {
 		at = now
@@ -113,8 +113,8 @@ func (l *Logins) step(e *entry, now time.Time) (ask bool) {
 		l.schedule(e, now.Add(lastWords)) // its browser is there
 	case !e.decline.IsZero() && !now.Before(e.decline):
 		l.end(e, Declined, "")
-	case !now.Before(e.expires):
-		l.over(e)
+	case !now.Before(e.over()):
+		l.expire(e)
 	case e.polling == nil:
 		l.plan(e, now, 0)
 	default:
@@ -128,8 +128,8 @@ func (l *Logins) step(e *entry, now time.Time) (ask bool) {
 	return false
 }
 
-// over ends a login whose time is up. l.mu is held.
-func (l *Logins) over(e *entry) {
+// expire ends a login whose time is up. l.mu is held.
+func (l *Logins) expire(e *entry) {
 	if e.away {
 		l.end(e, Failed, ReasonUnavailable)
 		l.complain("merchant logins expired while the provider could not be asked", nil)

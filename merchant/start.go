@@ -40,17 +40,15 @@ func (l *Logins) Start(ctx context.Context, caller string, r Request) (Status, e
 	if !l.reserve(caller) {
 		return Status{}, l.limited(&LimitError{RetryAfter: fullPause, Limit: limitWaiting})
 	}
+	e := &entry{key: newKey(), caller: caller, code: start.request.BindingMessage, returnTo: r.ReturnTo, created: l.now()}
 	p, err := l.cfg.Client.StartMerchantLogin(ctx, start.request)
-	e := &entry{key: newKey(), caller: caller, code: start.request.BindingMessage, returnTo: r.ReturnTo}
 	if start.phone {
 		e.person = l.ids.digest("latest", caller, start.who)
 	}
 	switch {
 	case err == nil:
-		e.pending, e.created, e.expires = p, p.Started, p.Expires
-		e.code = p.BindingMessage
-	case errors.Is(err, vipps.ErrNotEligible):
-		e.created = l.now()
+		e.pending, e.expires = p, e.created.Add(p.Expires.Sub(p.Started))
+	case errors.Is(err, vipps.ErrNotEligible): // and nobody is told
 	default:
 		l.release(caller, nil, 0)
 		return Status{}, l.refusal(err)
