@@ -73,7 +73,8 @@ func printable(t *testing.T) map[string]any {
 		"forwardauth.Config": site, "forwardauth.Policy": policy, "forwardauth.Engine": engine, "forwardauth.Original": forwardauth.Original{URI: "/" + told, Header: header},
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
 		"outbox.Config":        events, "outbox.Outbox": box,
-		"fcgi.Param": param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
+		"forwardauth.Person": forwardauth.Person{Sub: told, Name: told, PhoneNumber: told},
+		"fcgi.Param":         param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
 		"caddymodule.Handler": caddymodule.Handler{ClientSecret: told, CookieKeys: []string{told}, Allow: []string{told}},
 	}
 }
@@ -83,7 +84,7 @@ func holdNothing() []string {
 	return []string{
 		"vipps.Answer", "vipps.ClientAuth", "vipps.ConfigError", "vipps.Environment", "vipps.Error", "vipps.Polling", "vipps.Probe", "vipps.Stage",
 		"session.Binding", "session.Box", "session.Found", "session.Jar", "session.Key", "session.Keys", "session.Reader",
-		"forwardauth.Registration", "forwardauth.RevocationFile", "forwardauth.RevocationKeeper", "forwardauth.RevocationStore", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
+		"forwardauth.Landing", "forwardauth.Registration", "forwardauth.RevocationFile", "forwardauth.RevocationKeeper", "forwardauth.RevocationStore", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
 		"fcgi.Server", "extauthz.Server",
 	}
 }

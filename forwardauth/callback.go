@@ -256,7 +256,7 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 	}
 	another = another || a.Pending.Silent && wasAnothers(s, r.Header, d.Sub)
 	if a.Confirm || e.confirms(another) {
-		e.askPerson(w, r, s, a, d)
+		e.askPerson(w, r, s, a, d, resultConfirm)
 		return
 	}
 	// On a site that is read anonymously the app may send people to the login page by itself: that is a round as well.

@@ -91,6 +91,8 @@ type Config struct {
 	HeaderEncoding string
 	// EmailUnverified is "drop" (the e-mail header is empty unless Vipps says that it is verified) or "pass". Default: drop.
 	EmailUnverified string
+	// Landings are where logins end that began elsewhere than in the browser that they end in: see [Landing]. Default: none.
+	Landings []Landing
 	// AppCookies are the app's own session cookies: expired at logout and when another person logs in.
 	AppCookies []string
 	// LogoutPaths are paths of the app whose navigation goes to our logout page.
@@ -226,6 +228,9 @@ func (c *Config) check() []error {
 	if c.CookieDomain != "" && len(c.AppCookies) > 0 {
 		// Our logout at one host can't reach the cookies of another, where the next person would find this one's session.
 		bad("app_cookies", "can't be used together with cookie_domain: they could be expired at one of the hosts only")
+	}
+	if err := c.checkLandings(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.AuthURL != "" && c.CookieDomain == "" {
 		bad("auth_url", "needs cookie_domain: without it a session is of one host only")

@@ -1,7 +1,10 @@
 package forwardauth
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/vippsauth/vippsauth/session"
@@ -38,7 +41,7 @@ func (c *confirmation) read(payload []byte) error {
 }
 
 // askPerson keeps a finished login in the attempt's cookie and goes on to the page that asks who continues.
-func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *attempt, d *sessionData) {
+func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *attempt, d *sessionData, kind resultKind) {
 	id := vipps.NewStateID()
 	c := confirmation{Session: *d, Clicked: a.Clicked, Made: d.Issued}
 	if err := e.saveAttempt(w, r, s, id, c.payload(), s.confirms); err != nil {
@@ -46,7 +49,7 @@ func (e *Engine) askPerson(w http.ResponseWriter, r *http.Request, s *site, a *a
 		e.toResult(w, r, s, result{Kind: resultLoop, ReturnTo: a.ReturnTo, Cause: causeTooBig}, err)
 		return
 	}
-	e.toResult(w, r, s, result{Kind: resultConfirm, ID: id, ReturnTo: a.ReturnTo}, nil)
+	e.toResult(w, r, s, result{Kind: kind, ID: id, ReturnTo: a.ReturnTo}, nil)
 }
 
 // findConfirmation opens the login that waits under this id in this browser.
@@ -71,7 +74,9 @@ func (e *Engine) findConfirmation(s *site, header http.Header, id string) (name 
 func (e *Engine) confirmPage(w http.ResponseWriter, r *http.Request, s *site, res result, token string) {
 	now := e.now()
 	name, c, ok := e.findConfirmation(s, r.Header, res.ID)
-	if op, _ := e.session(s, r.Header, now); op != nil && (!ok || op.data.Sub == c.Session.Sub) {
+	landed := res.Kind == resultLanded
+	op, _ := e.session(s, r.Header, now)
+	if op != nil && (!ok || !landed && op.data.Sub == c.Session.Sub) {
 		if name != "" {
 			e.clearNamed(w, r, s, name)
 		}
@@ -82,10 +87,31 @@ func (e *Engine) confirmPage(w http.ResponseWriter, r *http.Request, s *site, re
 		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeLostState, ReturnTo: res.ReturnTo})
 		return
 	}
-	e.page(w, r, s, page{
+	p := page{
 		Kind: pageConfirm, Person: c.Session.masked(), Token: token, ReturnTo: res.ReturnTo,
-		AfterLogout: e.hint(s, r.Header).Logout != notLoggedOut,
-	})
+		AfterLogout: e.hint(s, r.Header).Logout != notLoggedOut, Landed: landed,
+	}
+	if p.Instead = insteadOf(op, &c, res.ID); p.Instead != "" {
+		p.Other = op.data.masked()
+	}
+	e.page(w, r, s, p)
+}
+
+// insteadOf says, in a form that tells nobody else who it is, which person's session a login would replace: "" for none.
+func insteadOf(op *opened, c *confirmation, id string) string {
+	if op == nil || op.data.Sub == c.Session.Sub {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(id + "\x00" + op.data.Sub))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// hasChanged reports whether somebody else is logged in by now than the page has said that a login from elsewhere would
+// replace. Nobody has agreed to that.
+func (e *Engine) hasChanged(s *site, header http.Header, form url.Values, c *confirmation, id string, now time.Time) bool {
+	op, _ := e.session(s, header, now)
+	instead := insteadOf(op, c, id)
+	return instead != "" && form.Get("instead") != instead
 }
 
 // personAnswered makes the session of whoever says "that's me", and none for anybody else.
@@ -98,7 +124,7 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 	res, ok := e.openResult(s, form.Get("token"))
 	var name string
 	var c confirmation
-	if ok && res.Kind == resultConfirm {
+	if ok && (res.Kind == resultConfirm || res.Kind == resultLanded) {
 		name, c, ok = e.findConfirmation(s, r.Header, res.ID)
 	}
 	rd := s.returnTo(res.ReturnTo)
@@ -108,6 +134,10 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 			return
 		}
 		e.page(w, r, s, page{Kind: pageError, Status: http.StatusBadRequest, Code: codeLostState, ReturnTo: rd})
+		return
+	}
+	if res.Kind == resultLanded && form.Get("choice") == "continue" && e.hasChanged(s, r.Header, form, &c, res.ID, now) {
+		redirect(w, r, s.origin+pathResult+"?t="+url.QueryEscape(form.Get("token"))) // which says who it is
 		return
 	}
 	e.clearNamed(w, r, s, name)

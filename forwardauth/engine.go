@@ -48,6 +48,7 @@ type Engine struct {
 	unnamed    []string        // emptyHeaders of a request without an identity
 	claims     []string        // those that a session keeps
 	released   map[string]bool // those of them that a header of the default policy carries
+	people     []*policy       // whom ForPeople lists
 	readable   bool            // some policy lets pages be read anonymously
 	logoutPath map[string]bool
 }

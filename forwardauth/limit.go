@@ -186,9 +186,9 @@ func (l *loginLimiter) bucket(client netip.Prefix) *limitBucket {
 	return fullest
 }
 
-// mayStart counts a login that is about to start. It answers for itself, and returns false, when there are too many:
-// nothing goes to the provider then, and nothing is set.
-func (e *Engine) mayStart(w http.ResponseWriter, r *http.Request, s *site, st start, h hint) bool {
+// takeLogin counts a login that is about to start, or to land. When there are too many it returns which limit is at fault
+// and how long until the next is taken.
+func (e *Engine) takeLogin(r *http.Request, s *site) (limit string, wait time.Duration) {
 	var client netip.Addr
 	if e.loginEach.count > 0 {
 		client = e.clientOf(r)
@@ -198,9 +198,9 @@ func (e *Engine) mayStart(w http.ResponseWriter, r *http.Request, s *site, st st
 		}
 	}
 	now := e.now()
-	limit, wait := e.state.logins.take(client, e.loginEach, e.loginAll, now)
+	limit, wait = e.state.logins.take(client, e.loginEach, e.loginAll, now)
 	if limit == limitNone {
-		return true
+		return limitNone, 0
 	}
 	e.metrics.limited[limit].Inc()
 	if e.limits.allow("logins "+limit, 1, now) {
@@ -208,11 +208,24 @@ func (e *Engine) mayStart(w http.ResponseWriter, r *http.Request, s *site, st st
 		e.log.Warn("logins are refused: too many were started", zap.String("limit", limit), zap.String("site", s.host),
 			zap.String("cure", "raise "+setting+" if these are people"))
 	}
+	return limit, wait
+}
+
+// limitSeconds is a wait in whole seconds, not shortened.
+func limitSeconds(wait time.Duration) int64 { return int64((wait + time.Second - 1) / time.Second) }
+
+// mayStart counts a login that is about to start. It answers for itself, and returns false, when there are too many:
+// nothing goes to the provider then, and nothing is set.
+func (e *Engine) mayStart(w http.ResponseWriter, r *http.Request, s *site, st start, h hint) bool {
+	limit, wait := e.takeLogin(r, s)
+	if limit == limitNone {
+		return true
+	}
 	if st.mode.readsOn(st.clicked) {
-		e.notNow(w, r, s, st, h, now)
+		e.notNow(w, r, s, st, h, e.now())
 		return false
 	}
-	seconds := int((wait + time.Second - 1) / time.Second)
+	seconds := int(limitSeconds(wait))
 	if classify(&Original{Method: r.Method, Header: r.Header}) == kindOther && !acceptsHTML(r.Header["Accept"]) {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		writeJSON(w, r, http.StatusTooManyRequests, errorAnswer{Error: "too_many_logins"})

@@ -114,6 +114,9 @@ func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, r
 
 // refuses reports whether a person who is logged in may not go on to a page. Who may at another site is for that one to say.
 func (e *Engine) refuses(op *opened, rd string) bool {
+	if rd == pathPeople && e.listed(op) {
+		return false
+	}
 	return strings.HasPrefix(rd, "/") && !e.allowedSomewhere(op)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // pageMessages is one language's half of the catalogue: every text of every page by its key. A text may hold
-// the placeholders {brand}, {site}, {person} and {n}; nothing else in it is special, and it is never HTML.
+// the placeholders {brand}, {site}, {person}, {other} and {n}; nothing else in it is special, and it is never HTML.
 type pageMessages map[string]string
 
 // pageLanguageFallback is spoken where neither the browser nor the market names a language that we have.
@@ -97,9 +97,10 @@ type pageSpan struct {
 
 // pageText puts values into the messages of one language.
 type pageText struct {
-	messages            pageMessages
-	brand, site, person string
-	n                   string
+	messages      pageMessages
+	brand, site   string
+	person, other string
+	n             string
 }
 
 // spans returns the message with its values. A value is put in once and never looked at again, so a person who is
@@ -124,12 +125,15 @@ func (t pageText) spans(key string) []pageSpan {
 			words.WriteString(t.brand)
 		case "n":
 			words.WriteString(t.n)
-		case "site", "person":
-			value := t.site
-			if name == "person" {
-				value = t.person
+		case "site", "person", "other":
+			value, kind := t.site, "site"
+			if name != "site" {
+				value, kind = t.person, "person"
 			}
-			spans = append(spans, pageSpan{Text: words.String()}, pageSpan{Text: value, Value: name})
+			if name == "other" {
+				value = t.other
+			}
+			spans = append(spans, pageSpan{Text: words.String()}, pageSpan{Text: value, Value: kind})
 			words.Reset()
 			if strings.HasSuffix(value, ".") {
 				message = strings.TrimPrefix(message, ".") // "… as Kari N." has its full stop

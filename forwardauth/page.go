@@ -73,6 +73,9 @@ type page struct {
 	Cause string // pageLoop: one of pageLoopCauses; others count as "unknown"
 
 	Person      string // already masked; zero: the texts do without
+	Other       string // pageConfirm: who is logged in here now, masked as well
+	Instead     string // pageConfirm: the opaque field "instead", which says whom the login would replace. Zero: nobody
+	Landed      bool   // pageConfirm: the login began elsewhere
 	AfterLogout bool   // pageLogin, pageConfirm: say why we ask, and where to make Vipps forget the browser
 	NotKept     bool   // pageLoggedOut: the end of the session isn't saved yet
 	Token       string // pageConfirm: the opaque field "token" of the forms

@@ -55,6 +55,11 @@ func pageSpecimens() []pageSpecimen {
 	for _, kind := range []pageKind{pageLogin, pageConfirm} {
 		add(string(kind)+" after logout", func(p *page) { p.Kind, p.AfterLogout = kind, true })
 	}
+	for _, other := range []string{"", "Ola N."} {
+		add("confirm landed over "+other, func(p *page) { p.Kind, p.Landed, p.Other, p.Instead = pageConfirm, true, other, "1nstead" })
+		add("confirm over "+other, func(p *page) { p.Kind, p.Other, p.Instead = pageConfirm, other, "1nstead" })
+	}
+	add("confirm landed", func(p *page) { p.Kind, p.Landed = pageConfirm, true })
 	add("too-many", func(p *page) { p.Kind, p.RetryAfter = pageTooMany, 30 })
 	for _, seconds := range []int{5, 30, 120, 86400} {
 		add(fmt.Sprint("unavailable ", seconds), func(p *page) { p.Kind, p.RetryAfter = pageUnavailable, seconds })
@@ -271,7 +276,7 @@ var pageLinkAllowed = regexp.MustCompile(`^(/([^/\\\x00-\x1f]|$)|https?://[a-z.]
 func pageFilledWith(p page, value string) page {
 	filled := page{
 		Kind: p.Kind, Status: p.Status, AfterLogout: p.AfterLogout, RetryAfter: p.RetryAfter, Code: p.Code, Cause: p.Cause,
-		SiteName: value, Contact: value, Market: value, Reference: value, ReturnTo: value, Person: value, Token: value,
+		SiteName: value, Contact: value, Market: value, Reference: value, ReturnTo: value, Person: value, Token: value, Other: value, Instead: value, Landed: p.Landed,
 		LoginAction: value, LogoutAction: value, ResultAction: value, LoginURL: value,
 	}
 	if p.Code == "" {

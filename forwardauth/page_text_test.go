@@ -39,7 +39,7 @@ func TestPageMessages(t *testing.T) {
 				t.Errorf("%s: %s = %q", lang, key, message)
 			}
 			for _, name := range placeholder.FindAllString(message, -1) {
-				if !slices.Contains([]string{"{brand}", "{site}", "{person}", "{n}"}, name) {
+				if !slices.Contains([]string{"{brand}", "{site}", "{person}", "{other}", "{n}"}, name) {
 					t.Errorf("%s: %s has the unknown placeholder %s", lang, key, name)
 				}
 			}

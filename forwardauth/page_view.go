@@ -67,6 +67,7 @@ func (p *page) view(lang string, messages pageMessages) *pageView {
 		brand:    pageBrand(p.Market),
 		site:     pageClean(p.SiteName),
 		person:   pageClean(p.Person),
+		other:    pageClean(p.Other),
 	}
 	v := &pageView{
 		Lang: lang, Site: text.site, Style: pageAssets().style, Theme: strings.ToLower(text.brand),
@@ -179,11 +180,17 @@ func (b *pageBuilder) buildLogin() {
 func (b *pageBuilder) buildConfirm() {
 	b.heading("confirm.title")
 	b.sayPerson("confirm.text", "confirm.nobody")
-	if b.page.AfterLogout {
+	switch {
+	case b.page.Landed:
+		b.say("confirm.landed")
+	case b.page.AfterLogout:
 		b.say("confirm.afterlogout")
 		b.remember("remember.forget")
-	} else {
+	case b.page.Instead == "":
 		b.say("confirm.always")
+	}
+	if b.page.Instead != "" {
+		b.sayReplaces()
 	}
 	label := "button.continueas"
 	if b.text.person == "" {
@@ -191,8 +198,21 @@ func (b *pageBuilder) buildConfirm() {
 	}
 	action := pagePath(b.page.ResultAction, "/_vipps/result")
 	token := pageField{"token", b.page.Token}
-	b.post(label, "main", action, token, pageField{"choice", "continue"})
+	fields := []pageField{token, {"choice", "continue"}}
+	if b.page.Instead != "" {
+		fields = append(fields, pageField{"instead", b.page.Instead})
+	}
+	b.post(label, "main", action, fields...)
 	b.post("button.notme", "quiet", action, token, pageField{"choice", "other"})
+}
+
+// sayReplaces says who is logged in now, and that it ends with the click.
+func (b *pageBuilder) sayReplaces() {
+	if b.text.other == "" {
+		b.say("confirm.replaces.nobody")
+		return
+	}
+	b.say("confirm.replaces")
 }
 
 func (b *pageBuilder) buildRefused() {

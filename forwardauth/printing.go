@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,3 +54,15 @@ func (e *Engine) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.String
 
 // LogValue is String.
 func (e *Engine) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
+// String is without the person.
+func (p Person) String() string { return "person" }
+
+// Format writes String for every verb.
+func (p Person) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.String()) }
+
+// LogValue is String.
+func (p Person) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// MarshalJSON is String: what an answer is to hold of a person, it names itself.
+func (p Person) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }

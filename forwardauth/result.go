@@ -49,6 +49,8 @@ const (
 	resultFull                   // the full login, after a silent miss
 	resultLogin                  // the page with the button, after a silent miss
 	resultConfirm                // "Continue as …"
+	resultLanded                 // the same for a login that this browser did not start
+	resultTooMany                // logins were started
 )
 
 const (
@@ -63,7 +65,7 @@ type result struct {
 	Cause      loopCause
 	ReturnTo   string
 	Reference  string
-	ID         string // resultConfirm: of the cookie that holds the login
+	ID         string // resultConfirm and resultLanded: of the cookie that holds the login
 	Round      int64
 	RetryAfter int64 // seconds
 	Clicked    bool
@@ -169,10 +171,12 @@ func (e *Engine) result(w http.ResponseWriter, r *http.Request, s *site, o Origi
 	switch res.Kind {
 	case resultRestart, resultFull, resultLogin:
 		e.goOn(w, r, s, res)
-	case resultConfirm:
+	case resultConfirm, resultLanded:
 		e.confirmPage(w, r, s, res, tokens[0])
 	case resultUnavailable:
 		e.page(w, r, s, page{Kind: pageUnavailable, ReturnTo: res.ReturnTo, Reference: res.Reference, RetryAfter: int(res.RetryAfter)})
+	case resultTooMany:
+		e.page(w, r, s, page{Kind: pageTooMany, ReturnTo: res.ReturnTo, RetryAfter: int(res.RetryAfter)})
 	case resultLoop:
 		e.metrics.loop(res.Cause)
 		e.page(w, r, s, page{Kind: pageLoop, Cause: string(res.Cause), ReturnTo: res.ReturnTo, Reference: res.Reference})

@@ -116,6 +116,10 @@ func (e *Engine) endpoint(w http.ResponseWriter, r *http.Request, o Original, pa
 		}
 		e.me(w, r, s)
 	default:
+		if l := e.landingAt(path); l != nil {
+			e.land(w, r, s, o, l)
+			return
+		}
 		e.page(w, r, s, page{Kind: pageNotFound})
 	}
 }

@@ -289,12 +289,18 @@ func (s *site) returnTo(rd string) string {
 	if clean, ok := cleanReturnTo(rd); ok {
 		return clean
 	}
+	if s.peoplesPage(rd) {
+		return rd
+	}
 	for _, origin := range s.shared {
 		rest, ok := strings.CutPrefix(rd, origin)
 		if !ok {
 			continue
 		}
-		if clean, ok := cleanReturnTo(rest); ok {
+		if clean, ok := cleanReturnTo(rest); ok || s.peoplesPage(rest) {
+			if !ok {
+				clean = rest
+			}
 			if origin == s.origin {
 				return clean
 			}
@@ -303,6 +309,9 @@ func (s *site) returnTo(rd string) string {
 	}
 	return "/"
 }
+
+// peoplesPage reports whether rd is the one page of ours that a login comes back to, where there is one.
+func (s *site) peoplesPage(rd string) bool { return rd == pathPeople && len(s.engine.people) > 0 }
 
 // returnToOf takes the place to come back to of a query or a form: exactly one that passes, and otherwise the site's root.
 func (s *site) returnToOf(values url.Values) string {
