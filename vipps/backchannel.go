@@ -3,6 +3,7 @@ package vipps
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -70,4 +71,27 @@ func (c *Client) UserExists(ctx context.Context, phone string) (bool, error) {
 		return false, nil
 	}
 	return false, c.fail(StageUserExists, CodeInvalidResponse, "exists is neither true nor false")
+}
+
+// backchannelCauses are those of a merchant-initiated login that did not begin, or came back wrong; nil elsewhere.
+func (e *Error) backchannelCauses() []string {
+	switch {
+	case e.Code == CodeAuthReqID:
+		return []string{"A code came for a login that nobody waits for here: it was finished, given up or forgotten by a restart, another instance began it, or somebody tries another person's link."}
+	case e.Stage != StageBackchannel && e.Stage != StageUserExists:
+	case e.Code == CodeNoEndpoint:
+		return []string{"The provider has no merchant-initiated login (CIBA), or does not announce it: its metadata needs backchannel_authentication_endpoint. Only Vipps MobilePay says whether a user exists."}
+	case e.Code == "invalid_request":
+		return []string{
+			"The phone number was not taken, though it is well-formed: an older agreement may want it in the old form, with eight digits.",
+			"For a login that ends in a browser, the redirect URI is not registered for this sales unit and environment: it must be in the portal byte for byte.",
+		}
+	case e.Code == "unauthorized_client", e.Code == "access_denied", e.Status == http.StatusForbidden:
+		return []string{"The sales unit may not use merchant-initiated login: ask Vipps MobilePay. It is for shops, telephones and devices, and can be withdrawn."}
+	case e.Status == http.StatusTooManyRequests:
+		return []string{"Too many logins for this person in a short time: wait before the next."}
+	case e.Status == http.StatusNotFound:
+		return []string{"There is no merchant-initiated login at this provider: check issuer."}
+	}
+	return nil
 }

@@ -32,6 +32,9 @@ func (e *Error) codeCauses() []string {
 	if causes := e.merchantCauses(); causes != nil {
 		return causes
 	}
+	if causes := e.backchannelCauses(); causes != nil {
+		return causes
+	}
 	switch e.Code {
 	case "invalid_client":
 		return e.invalidClient()

@@ -93,7 +93,7 @@ func (c *Client) StartMerchantLogin(ctx context.Context, r MerchantLoginRequest)
 }
 
 // acknowledge reads a 200 of the backchannel endpoint (CIBA Core §7.3). Lifetimes and intervals beyond an hour count as
-// one hour, and an interval that is missing or not above zero as five seconds.
+// one hour, and an interval that is missing or below a second as five.
 func (c *Client) acknowledge(p *PendingMerchantLogin, body []byte, secrets []string) error {
 	bad := func(reason string) error { return c.fail(StageBackchannel, CodeInvalidResponse, reason) }
 	o, err := decodeObject(body)
@@ -115,7 +115,7 @@ func (c *Client) acknowledge(p *PendingMerchantLogin, body []byte, secrets []str
 	if p.Interval, err = o.duration("interval", maxInterval); err != nil {
 		return bad("interval is not a number of seconds")
 	}
-	if p.Interval <= 0 {
+	if p.Interval < time.Second {
 		p.Interval = defaultInterval
 	}
 	p.Expires = p.Started.Add(lifetime)
@@ -134,13 +134,8 @@ func usableAuthReqID(id string) bool {
 // The ID token is checked as in FinishLogin, but for nonce, which Vipps leaves out here: one that is there must match.
 // So must the login's id, where the token has one.
 func (c *Client) PollMerchantLogin(ctx context.Context, p *PendingMerchantLogin) (*Login, error) {
-	switch {
-	case p == nil || !usableAuthReqID(p.AuthReqID) || p.Issuer != c.cfg.Issuer || p.ClientID != c.cfg.ClientID:
-		return nil, c.fail(StageToken, CodePendingMismatch, "no usable pending login of this issuer and client")
-	case p.RedirectURI != "":
-		return nil, c.fail(StageToken, CodePendingMismatch, "the login ends in a browser")
-	case c.cfg.Now().After(p.Expires):
-		return nil, c.expired(nil)
+	if err := c.checkPolled(p); err != nil {
+		return nil, err
 	}
 	md, err := c.metadata.get(ctx)
 	if err != nil {
@@ -159,6 +154,19 @@ func (c *Client) PollMerchantLogin(ctx context.Context, p *PendingMerchantLogin)
 		}
 		return c.checkMerchantLogin(t, p, got.accessToken)
 	})
+}
+
+// checkPolled says whether there is anything to poll for.
+func (c *Client) checkPolled(p *PendingMerchantLogin) error {
+	switch {
+	case p == nil || !usableAuthReqID(p.AuthReqID) || p.Issuer != c.cfg.Issuer || p.ClientID != c.cfg.ClientID:
+		return c.fail(StageToken, CodePendingMismatch, "no usable pending login of this issuer and client")
+	case p.RedirectURI != "":
+		return c.fail(StageToken, CodePendingMismatch, "the login ends in a browser")
+	case c.cfg.Now().After(p.Expires):
+		return c.expired(nil)
+	}
+	return nil
 }
 
 // expired returns what matches ErrExpired; last is why the polls before failed, if they did.

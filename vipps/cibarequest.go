@@ -124,9 +124,12 @@ func merchantScopes(scopes, otherwise []string) ([]string, error) {
 // secrets are what must not be in an error, however a provider quotes it.
 func (r MerchantLoginRequest) secrets(form url.Values) []string {
 	hint := form.Get("login_hint")
-	secrets := []string{hint, hint[strings.LastIndexByte(hint, ':')+1:], r.Phone, r.CustomerToken, form.Get("nonce"), form.Get("state")}
-	if national, ok := strings.CutPrefix(hint, "urn:msisdn:47"); ok {
-		secrets = append(secrets, national)
+	value := hint[strings.LastIndexByte(hint, ':')+1:]
+	secrets := []string{hint, value, r.Phone, r.CustomerToken, form.Get("nonce"), form.Get("state")}
+	for _, c := range callingCodes {
+		if national, ok := strings.CutPrefix(value, c.code); ok && r.Phone != "" {
+			secrets = append(secrets, national)
+		}
 	}
 	return secrets
 }
@@ -145,7 +148,7 @@ func NewBindingMessage() string {
 		}
 		var b [1]byte
 		_, _ = rand.Read(b[:]) // never fails: the program would end
-		if b[0] < 256/14*14 {  // the rest would favour some of them
+		if b[0] < 255/n*n {    // the rest would favour some of them
 			out = append(out, bindingAlphabet[b[0]%n])
 		}
 	}

@@ -151,7 +151,7 @@ func (c *Client) send(ctx context.Context, stage Stage, req *http.Request, good 
 func (c *Client) statusError(stage Stage, resp *http.Response, a *answer, secrets []string) *Error {
 	e := c.hinted(&Error{Stage: stage, Code: CodeHTTP, Status: resp.StatusCode})
 	e.hint.skew, e.hint.haveSkew = a.skew, a.dated
-	e.RetryAfter = retryAfter(resp.Header, c.cfg.Now())
+	e.RetryAfter = retryAfter(resp.Header, c.cfg.Now(), stage.longestWait())
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.Code = CodeRedirect
 		return e
@@ -169,9 +169,12 @@ func (c *Client) statusError(stage Stage, resp *http.Response, a *answer, secret
 // describe fills code and description from an error body: that of OAuth 2.0,
 // of older Vipps services (error_code), of the gateway in front of them (message), or problem details (RFC 9457).
 func describe(e *Error, o object, secrets []string) {
-	if code, _ := o.text("error"); code != "" {
-		e.Code = cleanCode(code)
-	} else if code, _ := o.text("error_code"); code != "" {
+	code, _ := o.text("error")
+	// Where both are there, what Vipps says of the person says more than the standard's code.
+	if vippsCode, _ := o.text("error_code"); code == "" || slices.Contains(notEligible(), vippsCode) {
+		code = vippsCode
+	}
+	if code != "" {
 		e.Code = cleanCode(code)
 	}
 	var words []string
@@ -181,7 +184,27 @@ func describe(e *Error, o object, secrets []string) {
 		}
 	}
 	words = append(words, extraDetails(o)...)
-	e.Description = cleanText(strings.Join(words, " "), secrets...)
+	e.Description = cleanText(withoutNumbers(strings.Join(words, " "), secrets), secrets...)
+}
+
+// withoutNumbers drops a text that holds one of the secrets that are numbers, however it spaces them.
+func withoutNumbers(text string, secrets []string) string {
+	digits := onlyDigits(text)
+	for _, s := range secrets {
+		if len(s) >= 6 && onlyDigits(s) == s && strings.Contains(digits, s) {
+			return redacted
+		}
+	}
+	return text
+}
+
+func onlyDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // hinted adds what Causes needs to know of the configuration.
@@ -205,17 +228,27 @@ func (c *Client) fail(stage Stage, code, reason string) *Error {
 // maxRetryAfter bounds what we let a provider ask for.
 const maxRetryAfter = 5 * time.Minute
 
-// retryAfter reads Retry-After in both of its forms (RFC 9110 §10.2.3).
-func retryAfter(h http.Header, now time.Time) time.Duration {
+// longestWait is longer where only one person's login waits: see retryAfter.
+func (s Stage) longestWait() time.Duration {
+	switch s {
+	case StageBackchannel, StageUserExists, StageToken:
+		return time.Hour
+	default:
+		return maxRetryAfter
+	}
+}
+
+// retryAfter reads Retry-After in both of its forms (RFC 9110 §10.2.3), up to a limit.
+func retryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration {
 	v := h.Get("Retry-After")
 	if v == "" {
 		return 0
 	}
 	var d time.Duration
 	if n, err := strconv.Atoi(v); err == nil {
-		d = time.Duration(min(n, int(maxRetryAfter/time.Second))) * time.Second
+		d = time.Duration(min(n, int(limit/time.Second))) * time.Second
 	} else if t, err := http.ParseTime(v); err == nil {
 		d = t.Sub(now)
 	}
-	return max(0, min(d, maxRetryAfter))
+	return max(0, min(d, limit))
 }

@@ -164,13 +164,13 @@ func (e *Error) Is(target error) bool {
 	case ErrUnavailable:
 		return e.hint.notFetched || e.Stage != StageAuthorize && e.Temporary()
 	case ErrPending:
-		return e.Code == codePending || e.Code == codeSlowDown
+		return e.Stage == StageToken && (e.Code == codePending || e.Code == codeSlowDown)
 	case ErrDenied:
 		return e.Code == codeDenied
 	case ErrExpired:
-		return e.Code == codeLoginExpired
+		return e.Stage == StageToken && e.Code == codeLoginExpired
 	case ErrNotEligible:
-		return slices.Contains(notEligible(), e.Code)
+		return e.Stage != StageAuthorize && slices.Contains(notEligible(), e.Code)
 	}
 	return false
 }

@@ -27,12 +27,12 @@ type Polling struct {
 // NewPolling returns the polling of a login that was acknowledged, or read from where it was kept, by now: the first poll
 // is one interval later.
 func NewPolling(p *PendingMerchantLogin, now time.Time) *Polling {
-	s := &Polling{interval: p.Interval}
+	s := &Polling{interval: min(p.Interval, maxInterval)}
 	if s.interval <= 0 {
 		s.interval = defaultInterval
 	}
 	s.deadline = now.Add(min(p.Expires.Sub(now), maxLifetime))
-	s.next = now.Add(min(s.interval, maxInterval))
+	s.next = now.Add(s.interval)
 	return s
 }
 
@@ -54,7 +54,7 @@ func (s *Polling) Answered(err error, now time.Time) (final bool) {
 	case err == nil || !errors.As(err, &e) || !goesOn(e):
 		s.over = true
 		return true
-	case errors.Is(e, ErrPending):
+	case e.Is(ErrPending):
 		s.failures = 0
 		if e.Code == codeSlowDown {
 			s.interval = min(s.interval+slowDown, maxInterval)
@@ -74,9 +74,12 @@ func (s *Polling) Answered(err error, now time.Time) (final bool) {
 func goesOn(e *Error) bool {
 	switch e.Stage {
 	case StageToken:
-		return errors.Is(e, ErrPending) || e.Temporary() || e.Code == CodeTLS || e.Code == CodeCanceled
+		if e.Is(ErrDenied) || e.Is(ErrExpired) || e.Is(ErrNotEligible) { // whatever status it came with
+			return false
+		}
+		return e.Is(ErrPending) || e.Temporary() || e.Code == CodeTLS || e.Code == CodeCanceled
 	case StageDiscovery, StageAccessToken: // before the question
-		return errors.Is(e, ErrUnavailable) || e.Code == CodeCanceled
+		return e.Is(ErrUnavailable) || e.Code == CodeCanceled
 	default:
 		return false
 	}
@@ -85,6 +88,9 @@ func goesOn(e *Error) bool {
 // WaitMerchantLogin polls until the login succeeds or can't any more, and returns what PollMerchantLogin does then: ErrDenied,
 // ErrExpired and the like. It ends with ctx too. It must run once at a time for one login.
 func (c *Client) WaitMerchantLogin(ctx context.Context, p *PendingMerchantLogin) (*Login, error) {
+	if err := c.checkPolled(p); err != nil {
+		return nil, err
+	}
 	s := NewPolling(p, c.cfg.Now())
 	var last error
 	for {
@@ -102,8 +108,9 @@ func (c *Client) WaitMerchantLogin(ctx context.Context, p *PendingMerchantLogin)
 		if ctx.Err() != nil {
 			return nil, c.hinted(transportError(ctx, StageToken, ctx.Err()))
 		}
-		if last = err; errors.Is(err, ErrPending) {
-			last = nil
+		last = nil
+		if !errors.Is(err, ErrPending) {
+			last = err
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (c *Client) parseTokens(a *answer, secrets []string) (*tokens, error) {
 	if err != nil {
 		return nil, c.fail(StageToken, CodeInvalidResponse, err.Error())
 	}
-	if o.has("error") { // some servers send their errors with a 200
+	if o.has("error") || o.has("error_code") && !o.has("access_token") { // some servers send their errors with a 200
 		e := c.hinted(&Error{Stage: StageToken, Code: CodeUnknown, Status: http.StatusOK})
 		describe(e, o, secrets)
 		return nil, e
