@@ -51,7 +51,7 @@ func TestAuthorizeErrorRedirect(t *testing.T) {
 		"scope without openid":       {authorizeURL(s, "scope", "name email"), "invalid_scope", state},
 		"unknown scope":              {authorizeURL(s, "scope", "openid profile"), "invalid_scope", state},
 		"scope in other case":        {authorizeURL(s, "scope", "openid birthdate"), "invalid_scope", state},
-		"a scope of old dumps":               {authorizeURL(s, "scope", "openid promotions"), "invalid_scope", state},
+		"a scope of old dumps":       {authorizeURL(s, "scope", "openid promotions"), "invalid_scope", state},
 		"plain":                      {authorizeURL(s, "code_challenge_method", "plain"), "invalid_request", state},
 		"challenge without method":   {authorizeURL(s, "code_challenge_method", "-"), "invalid_request", state},
 		"method without challenge":   {authorizeURL(s, "code_challenge", "-"), "invalid_request", state},
