@@ -108,7 +108,7 @@ func TestSec_D51_EveryParserIsFuzzed(t *testing.T) {
 		"forwardauth/fcgi .*Params", "forwardauth/extauthz .*Check",
 		"session .*Jar_Get", "session .*Jar_Chunks", "session .*Box_Open", "session .*Reader", "session .*StripCookies", "session .*ParseKey",
 		"vipps .*Callback", "vipps .*IDTokenHeader", "vipps .*IDTokenPayload", "vipps .*JWKS", "vipps .*Userinfo", "vipps .*Metadata",
-		"vipps .*AppCallback",
+		"vipps .*AppCallback", "vipps .*QRCallback",
 		"caddymodule .*UnmarshalCaddyfile", "caddymodule .*Adapt", "cmd/vippsauth .*ConfigFile",
 	} {
 		found := false

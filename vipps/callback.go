@@ -74,7 +74,7 @@ func (c *Client) checkCallback(p *PendingLogin, query url.Values) (Callback, err
 	if !equal(cb.State, p.State) {
 		return cb, c.fail(StageAuthorize, CodeStateMismatch, "")
 	}
-	if p.Issuer != c.cfg.Issuer || p.ClientID != c.cfg.ClientID {
+	if p.Issuer != c.cfg.Issuer || p.ClientID != c.Party() {
 		return cb, c.fail(StageAuthorize, CodePendingMismatch, "the login began with another issuer or client")
 	}
 	return cb, nil

@@ -18,7 +18,9 @@ func (e *Error) Causes() []string {
 	if strings.Contains(d, "sales unit") && strings.Contains(d, "active") {
 		causes = append(causes, "The sales unit is not active, or its company is no longer registered: see it in the portal, portal.vippsmobilepay.com, or ask Vipps MobilePay.")
 	}
-	causes = append(causes, e.codeCauses()...)
+	if e.Stage != StageQR { // anyone can send such a callback
+		causes = append(causes, e.codeCauses()...)
+	}
 	if len(causes) == 0 {
 		causes = e.statusCauses()
 	}
@@ -54,7 +56,7 @@ func (e *Error) codeCauses() []string {
 	case "unauthorized_client", "unsupported_response_type", "unsupported_grant_type":
 		return []string{"The client may not use the authorization code flow: turn on Login for the sales unit in the portal."}
 	case "invalid_app_callback_uri", "app_callback_uri_not_registered":
-		return []string{"The redirect URI is not registered for this sales unit and environment: add it in the portal."}
+		return []string{"The redirect URI, or app_callback_uri, is not registered for this sales unit and environment: add it in the portal."}
 	case CodeIssuerMismatch:
 		return []string{
 			fmt.Sprintf("The issuer that is set, %q, is not the one that the provider names. They are compared byte for byte: look for a missing or an extra slash at the end.", e.hint.issuer),
@@ -64,6 +66,8 @@ func (e *Error) codeCauses() []string {
 		return []string{"Something between the browser and here drops the query parameter iss, or the callback did not come from the provider."}
 	case CodeNonce, CodeAccessTokenHash, CodeSubjectMismatch:
 		return []string{"The tokens do not belong to this login: a proxy in front of the provider may cache answers, or someone tampered with the callback. If it happens again, tell the provider."}
+	case CodeMerchant:
+		return []string{"The ID token is for another sales unit: compare msn with the portal."}
 	case CodeAudience:
 		return []string{"The ID token is for another client: compare client_id with the portal."}
 	case CodeUnknownKey, CodeSignature:
@@ -88,6 +92,11 @@ func (e *Error) invalidClient() []string {
 		"client_id or client_secret is wrong, or they belong to the other environment: test and production have their own.",
 	}
 	switch e.hint.auth {
+	case ClientAuthPartner:
+		return []string{
+			"msn is not that of a merchant whose sales unit these partner keys may log people in for, or it belongs to the other environment: partner keys work in production only.",
+			"The merchant's sales unit must be set to client_secret_basic in the portal, and have Login turned on.",
+		}
 	case ClientAuthPost:
 		causes = append(causes, "client_auth is post, but the portal says client_secret_basic for this sales unit: set one as the other.")
 	default:

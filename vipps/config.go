@@ -38,8 +38,9 @@ type Config struct {
 	// equal what the portal says for the sales unit. Default: ClientAuthBasic.
 	ClientAuth ClientAuth
 
-	// MerchantSerialNumber is the MSN of the sales unit, for the APIs that ask
-	// for it: webhooks and partner keys. Default: not sent.
+	// MerchantSerialNumber is the MSN of the sales unit. It is sent to the token
+	// and backchannel endpoints and to the Webhooks API, and required with
+	// ClientAuthPartner, which logs people in for it. Default: not sent.
 	MerchantSerialNumber string
 
 	// SubscriptionKey is the Ocp-Apim-Subscription-Key of the sales unit. It is
@@ -128,8 +129,8 @@ func (c Config) validate() error {
 	if reason := credentialFault(c.ClientSecret.Reveal()); reason != "" {
 		bad("client_secret", reason)
 	}
-	if !slices.Contains([]ClientAuth{ClientAuthBasic, ClientAuthBasicRaw, ClientAuthPost}, c.ClientAuth) {
-		bad("client_auth", "must be basic, basic-raw or post")
+	if !slices.Contains([]ClientAuth{ClientAuthBasic, ClientAuthBasicRaw, ClientAuthPost, ClientAuthPartner}, c.ClientAuth) {
+		bad("client_auth", mustBeClientAuth)
 	}
 	c.checkMerchant(bad)
 	for _, s := range c.Scopes {
@@ -164,7 +165,11 @@ func (c Config) checkMerchant(bad func(setting, reason string)) {
 	if msn != "" && (len(msn) < 4 || len(msn) > 10 || strings.Trim(msn, "0123456789") != "") {
 		bad("msn", "must be the merchant serial number of the sales unit: 4 to 10 digits")
 	}
-	if key := c.SubscriptionKey.Reveal(); key != "" {
+	partner := c.ClientAuth == ClientAuthPartner
+	if msn == "" && partner {
+		bad("msn", "is missing: client_auth partner needs the merchant serial number of the sales unit to log people in for")
+	}
+	if key := c.SubscriptionKey.Reveal(); key != "" || partner {
 		if reason := credentialFault(key); reason != "" {
 			bad("subscription_key", reason)
 		}

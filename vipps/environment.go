@@ -50,9 +50,14 @@ const (
 	ClientAuthBasicRaw ClientAuth = "basic-raw"
 	// ClientAuthPost sends them as fields of the form (client_secret_post).
 	ClientAuthPost ClientAuth = "post"
+	// ClientAuthPartner is for partner keys: a token of the Access Token API in the Authorization header, and the merchant's serial
+	// number beside it. It needs Config.MerchantSerialNumber and Config.SubscriptionKey.
+	ClientAuthPartner ClientAuth = "partner"
 )
 
-// ParseClientAuth reads basic, basic-raw or post, or their OpenID names
+const mustBeClientAuth = "must be basic, basic-raw, post or partner"
+
+// ParseClientAuth reads basic, basic-raw, post or partner, or the OpenID names
 // client_secret_basic and client_secret_post.
 func ParseClientAuth(s string) (ClientAuth, error) {
 	switch s {
@@ -62,8 +67,10 @@ func ParseClientAuth(s string) (ClientAuth, error) {
 		return ClientAuthBasicRaw, nil
 	case "post", "client_secret_post":
 		return ClientAuthPost, nil
+	case "partner":
+		return ClientAuthPartner, nil
 	}
-	return "", &ConfigError{Setting: "client_auth", Reason: "must be basic, basic-raw or post"}
+	return "", &ConfigError{Setting: "client_auth", Reason: mustBeClientAuth}
 }
 
 // checkIssuer returns an error that does not repeat the value.

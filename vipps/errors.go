@@ -156,7 +156,7 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors.Is work with ErrState, ErrUnavailable, ErrPending, ErrDenied, ErrExpired and ErrNotEligible.
+// Is makes errors.Is work with ErrState, ErrUnavailable, ErrStale, ErrPending, ErrDenied, ErrExpired and ErrNotEligible.
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrState:
@@ -171,6 +171,8 @@ func (e *Error) Is(target error) bool {
 		return e.Stage == StageToken && e.Code == codeLoginExpired
 	case ErrNotEligible:
 		return e.Stage != StageAuthorize && slices.Contains(notEligible(), e.Code)
+	case ErrStale:
+		return e.Stage == StageQR && (e.Code == CodeExpired || e.Code == CodeTooOld)
 	}
 	return false
 }

@@ -93,7 +93,7 @@ func ExampleParseClientAuth() {
 	fmt.Println(err)
 	// Output:
 	// post <nil>
-	// client_auth: must be basic, basic-raw or post
+	// client_auth: must be basic, basic-raw, post or partner
 }
 
 func ExampleClaimsOfScope() {

@@ -42,7 +42,7 @@ func (c *Client) ParseMetadata(body []byte) error {
 }
 
 // CheckHeader judges the form and the header of an ID token.
-func (c *Client) CheckHeader(raw string) error { return c.checkHeader(raw) }
+func (c *Client) CheckHeader(raw string) error { return c.checkHeader(c.idTokens(), raw) }
 
 // CheckPayload judges the payload of an ID token whose signature is right.
 func (c *Client) CheckPayload(payload []byte) error {
@@ -65,3 +65,11 @@ func CleanText(s string, secrets ...string) string { return cleanText(s, secrets
 
 // Equal compares two secrets.
 func Equal(a, b string) bool { return equal(a, b) }
+
+// CheckQRHeader judges the form and the header of a QR callback.
+func (c *Client) CheckQRHeader(raw string) error { return c.checkHeader(c.qrCallbacks(), raw) }
+
+// CheckQRPayload judges the payload of a QR callback whose signature is right.
+func (c *Client) CheckQRPayload(payload []byte) (*QRCallback, error) {
+	return c.checkQRPayload(payload, [32]byte{})
+}

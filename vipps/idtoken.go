@@ -26,26 +26,49 @@ func allowedAlgorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
 }
 
+// signed is a sort of text that the provider signs, and what is asked of each of them.
+type signed struct {
+	stage     Stage
+	malformed string        // the code of one that can't be read
+	longest   int           // in bytes
+	maxAge    time.Duration // since iat
+	leeway    time.Duration // after exp
+	required  []string      // claims
+}
+
+func (c *Client) idTokens() signed {
+	return signed{
+		stage: StageIDToken, malformed: CodeMalformedToken, longest: maxIDToken,
+		maxAge: c.cfg.MaxTokenAge, leeway: c.cfg.Leeway, required: []string{"iss", "sub", "aud", "exp", "iat"},
+	}
+}
+
+// issued is what every such text says of itself.
+type issued struct {
+	issuedAt, expiry, authTime time.Time
+	claims                     object
+}
+
 // idToken is a token that passed every check that needs no pending login.
 type idToken struct {
-	subject                    string
-	issuedAt, expiry, authTime time.Time
-	nonce, accessTokenHash     string
-	acr                        string
-	claims                     object
+	issued
+	subject                string
+	nonce, accessTokenHash string
+	acr                    string
 }
 
 // verifyIDToken checks form, signature, issuer, audience, times and subject.
 // It does not check nonce, at_hash and acr: checkLogin does.
 func (c *Client) verifyIDToken(ctx context.Context, raw string) (*idToken, error) {
-	if err := c.checkHeader(raw); err != nil {
+	if err := c.checkHeader(c.idTokens(), raw); err != nil {
 		return nil, err
 	}
-	keys := &witness{keys: c.keys}
+	keys := &witness{keys: c.keys, what: c.idTokens()}
 	verifier := oidc.NewVerifier(c.cfg.Issuer, keys, &oidc.Config{
 		ClientID:             c.cfg.ClientID,
 		SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256},
-		SkipExpiryCheck:      true, // it knows no leeway: checkTimes does it
+		SkipClientIDCheck:    c.isPartner(), // checkAudience does it
+		SkipExpiryCheck:      true,          // it knows no leeway: checkTimes does it
 		Now:                  c.cfg.Now,
 	})
 	_, verifyErr := verifier.Verify(ctx, raw)
@@ -72,30 +95,31 @@ func (c *Client) verifyIDToken(ctx context.Context, raw string) (*idToken, error
 // typed errors into text.
 type witness struct {
 	keys    *keySet
+	what    signed
 	payload []byte
 	err     error
 }
 
 func (w *witness) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	w.payload, w.err = w.keys.VerifySignature(ctx, jwt)
+	w.payload, w.err = w.keys.verify(ctx, w.what, jwt)
 	return w.payload, w.err
 }
 
 // checkHeader accepts a compact JWS in canonical base64url only, and refuses
 // critical extensions, unencoded payloads, compression and tokens of another type (RFC 8725 §3). Keys and
 // URLs of keys in the header are not looked at.
-func (c *Client) checkHeader(raw string) error {
-	if len(raw) > maxIDToken {
-		return c.fail(StageIDToken, CodeMalformedToken, "too long")
+func (c *Client) checkHeader(what signed, raw string) error {
+	if len(raw) > what.longest {
+		return c.fail(what.stage, what.malformed, "too long")
 	}
 	if strings.Count(raw, ".") != 2 {
-		return c.fail(StageIDToken, CodeMalformedToken, "not a compact JWS of three parts")
+		return c.fail(what.stage, what.malformed, "not a compact JWS of three parts")
 	}
 	var header []byte
 	for i, part := range strings.Split(raw, ".") {
 		decoded, err := decodeBase64URL(part)
 		if err != nil {
-			return c.fail(StageIDToken, CodeMalformedToken, "not base64url")
+			return c.fail(what.stage, what.malformed, "not base64url")
 		}
 		if i == 0 {
 			header = decoded
@@ -103,23 +127,23 @@ func (c *Client) checkHeader(raw string) error {
 	}
 	o, err := decodeObject(header)
 	if err != nil {
-		return c.fail(StageIDToken, CodeMalformedToken, "header: "+err.Error())
+		return c.fail(what.stage, what.malformed, "header: "+err.Error())
 	}
 	if alg, _ := o.text("alg"); !slices.Contains(allowedAlgorithms(), jose.SignatureAlgorithm(alg)) {
-		return c.fail(StageIDToken, CodeAlgorithm, "")
+		return c.fail(what.stage, CodeAlgorithm, "")
 	}
 	for _, name := range []string{"crit", "b64", "zip", "enc"} {
 		if _, ok := o[name]; ok {
-			return c.fail(StageIDToken, CodeMalformedToken, "header: "+name+" is not supported")
+			return c.fail(what.stage, what.malformed, "header: "+name+" is not supported")
 		}
 	}
 	if _, ok := o["kid"]; ok {
 		if kid, _ := o.text("kid"); kid == "" || len(kid) > maxKeyID {
-			return c.fail(StageIDToken, CodeMalformedToken, "header: unusable kid")
+			return c.fail(what.stage, what.malformed, "header: unusable kid")
 		}
 	}
 	if typ, err := o.optionalText("typ"); err != nil || strings.Contains(typ, "+") {
-		return c.fail(StageIDToken, CodeMalformedToken, "header: typ says that this is no ID token")
+		return c.fail(what.stage, what.malformed, "header: typ says that this is something else")
 	}
 	return nil
 }
@@ -135,21 +159,11 @@ func decodeBase64URL(s string) ([]byte, error) {
 
 // checkClaims checks what OpenID Connect Core §3.1.3.7 asks of every ID token.
 func (c *Client) checkClaims(o object) (*idToken, error) {
-	for _, name := range []string{"iss", "sub", "aud", "exp", "iat"} {
-		if !o.has(name) {
-			return nil, c.fail(StageIDToken, CodeMissingClaim, name+" is missing")
-		}
-	}
-	if iss, _ := o.text("iss"); iss != c.cfg.Issuer {
-		return nil, c.fail(StageIDToken, CodeIssuerMismatch, "")
-	}
-	if err := c.checkAudience(o); err != nil {
+	common, err := c.checkIssued(c.idTokens(), o)
+	if err != nil {
 		return nil, err
 	}
-	t := &idToken{claims: o}
-	if err := c.checkTimes(o, t); err != nil {
-		return nil, err
-	}
+	t := &idToken{issued: common}
 	if t.subject, _ = o.text("sub"); !usableSubject(t.subject) {
 		return nil, c.fail(StageIDToken, CodeInvalidSubject, "")
 	}
@@ -162,27 +176,53 @@ func (c *Client) checkClaims(o object) (*idToken, error) {
 	return t, nil
 }
 
-// checkAudience wants us, and nobody else, in aud, and in azp if there is one.
-func (c *Client) checkAudience(o object) error {
+// checkIssued checks who has issued a text, for whom, and when.
+func (c *Client) checkIssued(what signed, o object) (issued, error) {
+	for _, name := range what.required {
+		if !o.has(name) {
+			return issued{}, c.fail(what.stage, CodeMissingClaim, name+" is missing")
+		}
+	}
+	if iss, _ := o.text("iss"); iss != c.cfg.Issuer {
+		return issued{}, c.fail(what.stage, CodeIssuerMismatch, "")
+	}
+	if err := c.checkAudience(what, o); err != nil {
+		return issued{}, err
+	}
+	t := issued{claims: o}
+	err := c.checkTimes(what, o, &t)
+	return t, err
+}
+
+// checkAudience wants us, and nobody else, in aud, and in azp if there is one. With partner keys it wants our merchant in msn, and
+// one client in aud, whichever it is, and the same in azp: a partner doesn't know the client_id of the merchant.
+func (c *Client) checkAudience(what signed, o object) error {
 	audience, _ := o.texts("aud") // none, where it is no list
 	if len(audience) == 0 {
-		return c.fail(StageIDToken, CodeAudience, "aud is no list of clients")
+		return c.fail(what.stage, CodeAudience, "aud is no list of clients")
+	}
+	client := c.cfg.ClientID
+	if c.isPartner() {
+		if msn, _ := o.text("msn"); msn != c.cfg.MerchantSerialNumber {
+			return c.fail(what.stage, CodeMerchant, "")
+		}
+		client = audience[0]
 	}
 	for _, a := range audience {
-		if a != c.cfg.ClientID {
-			return c.fail(StageIDToken, CodeAudience, "aud names another client")
+		if a != client || a == "" {
+			return c.fail(what.stage, CodeAudience, "aud names another client")
 		}
 	}
 	if o.has("azp") {
-		if azp, _ := o.text("azp"); azp != c.cfg.ClientID {
-			return c.fail(StageIDToken, CodeAudience, "azp names another client")
+		if azp, _ := o.text("azp"); azp != client {
+			return c.fail(what.stage, CodeAudience, "azp names another client")
 		}
 	}
 	return nil
 }
 
 // checkTimes fills t and compares its times with our clock.
-func (c *Client) checkTimes(o object, t *idToken) error {
+func (c *Client) checkTimes(what signed, o object, t *issued) error {
 	var notBefore time.Time // where there is none: long ago
 	for _, claim := range []struct {
 		name string
@@ -190,11 +230,11 @@ func (c *Client) checkTimes(o object, t *idToken) error {
 	}{{"exp", &t.expiry}, {"iat", &t.issuedAt}, {"nbf", &notBefore}, {"auth_time", &t.authTime}} {
 		var err error
 		if *claim.to, _, err = o.instant(claim.name); err != nil {
-			return c.fail(StageIDToken, CodeMalformedToken, err.Error())
+			return c.fail(what.stage, what.malformed, err.Error())
 		}
 	}
 	late := func(code, reason string, off time.Duration) error {
-		e := c.fail(StageIDToken, code, reason)
+		e := c.fail(what.stage, code, reason)
 		e.hint.off = off
 		return e
 	}
@@ -205,10 +245,10 @@ func (c *Client) checkTimes(o object, t *idToken) error {
 	if off := notBefore.Sub(now); off > c.cfg.Leeway {
 		return late(CodeIssuedInFuture, "nbf is "+seconds(off)+" in the future", off)
 	}
-	if off := now.Sub(t.expiry); off > c.cfg.Leeway {
+	if off := now.Sub(t.expiry); off > what.leeway {
 		return late(CodeExpired, "exp was "+seconds(off)+" ago", off)
 	}
-	if off := now.Sub(t.issuedAt); off > c.cfg.MaxTokenAge {
+	if off := now.Sub(t.issuedAt); off > what.maxAge {
 		return late(CodeTooOld, "iat was "+seconds(off)+" ago", off)
 	}
 	return nil

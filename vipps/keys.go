@@ -39,7 +39,7 @@ type keyRing struct {
 	keys []publicKey
 }
 
-// keySet implements oidc.KeySet for one provider. go-oidc's own reads without
+// keySet is that of one provider. go-oidc's own reads without
 // a limit and fetches for every key that it doesn't know.
 type keySet struct {
 	client *Client
@@ -64,16 +64,16 @@ const (
 	badSignature
 )
 
-// VerifySignature returns the payload of a compact JWS that a key of the
+// verify returns the payload of a compact JWS that a key of the
 // provider has signed. It checks the algorithm and the signature, and nothing else.
 //
 // When no key fits it fetches the keys again, at most once per cool-down. The
 // same goes, with a cool-down of its own, for a known key that doesn't verify:
 // some providers change keys and keep their names.
-func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+func (k *keySet) verify(ctx context.Context, what signed, jwt string) ([]byte, error) {
 	jws, err := jose.ParseSignedCompact(jwt, allowedAlgorithms())
 	if err != nil {
-		return nil, k.client.fail(StageIDToken, CodeMalformedToken, "not a compact JWS signed with RS256 or ES256")
+		return nil, k.client.fail(what.stage, what.malformed, "not a compact JWS signed with RS256 or ES256")
 	}
 	if err := k.load(ctx); err != nil {
 		return nil, err
@@ -90,9 +90,9 @@ func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error
 		}
 	}
 	if v == unknownKey {
-		return nil, k.client.fail(StageIDToken, CodeUnknownKey, "")
+		return nil, k.client.fail(what.stage, CodeUnknownKey, "")
 	}
-	return nil, k.client.fail(StageIDToken, CodeSignature, "")
+	return nil, k.client.fail(what.stage, CodeSignature, "")
 }
 
 // load sees to it that the cache has keys, if they can be had from where the

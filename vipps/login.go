@@ -57,7 +57,7 @@ type LoginRequest struct {
 // back, between BeginLogin and FinishLogin. It holds secrets: fmt and log/slog
 // don't show them, but encoding/json does.
 type PendingLogin struct {
-	// Issuer and ClientID say with whom, and as whom, the login began.
+	// Issuer and ClientID say with whom, and as whom (Client.Party), the login began.
 	Issuer, ClientID string
 	// State, Nonce and Verifier are good for one login.
 	State, Nonce, Verifier string
@@ -120,7 +120,7 @@ func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin,
 	}
 	p := &PendingLogin{
 		Issuer:      c.cfg.Issuer,
-		ClientID:    c.cfg.ClientID,
+		ClientID:    c.Party(),
 		State:       state,
 		Nonce:       NewStateID(),
 		Verifier:    oauth2.GenerateVerifier(),
@@ -134,7 +134,7 @@ func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin,
 
 func (c *Client) authorizeURL(md *metadata, p *PendingLogin, r LoginRequest) string {
 	cfg := oauth2.Config{
-		ClientID:    p.ClientID,
+		ClientID:    c.cfg.ClientID,
 		Endpoint:    oauth2.Endpoint{AuthURL: md.AuthURL},
 		RedirectURL: p.RedirectURI,
 		Scopes:      c.cfg.Scopes,
@@ -158,7 +158,11 @@ func (c *Client) authorizeURL(md *metadata, p *PendingLogin, r LoginRequest) str
 			options = append(options, oauth2.SetAuthURLParam(name, value))
 		}
 	}
-	return cfg.AuthCodeURL(p.State, options...)
+	to := cfg.AuthCodeURL(p.State, options...)
+	if c.isPartner() {
+		to = c.forMerchant(to)
+	}
+	return to
 }
 
 // state returns the whole state parameter.

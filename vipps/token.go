@@ -54,6 +54,9 @@ func (c *Client) grant(ctx context.Context, md *metadata, form url.Values, secre
 // post sends a form as this client, once.
 func (c *Client) post(ctx context.Context, stage Stage, endpoint string, form url.Values, secrets ...string) (*answer, error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if c.cfg.MerchantSerialNumber != "" {
+		header.Set(headerMSN, c.cfg.MerchantSerialNumber)
+	}
 	if err := c.authenticate(ctx, form, header); err != nil {
 		return nil, err
 	}
@@ -65,14 +68,20 @@ func (c *Client) post(ctx context.Context, stage Stage, endpoint string, form ur
 	if _, credentials, ok := strings.Cut(header.Get("Authorization"), " "); ok {
 		secrets = append(secrets, credentials)
 	}
-	return c.do(ctx, stage, req, secrets...)
+	a, err := c.do(ctx, stage, req, secrets...)
+	if err != nil {
+		c.refusedPartner(err, header)
+	}
+	return a, err
 }
 
 // authenticate says in form or header who the client is, at every endpoint of the provider that wants to know
 // (RFC 6749 §2.3.1). What it puts into Authorization is kept out of errors by post.
-func (c *Client) authenticate(_ context.Context, form url.Values, header http.Header) error {
+func (c *Client) authenticate(ctx context.Context, form url.Values, header http.Header) error {
 	id, secret := c.cfg.ClientID, c.cfg.ClientSecret.Reveal()
 	switch c.cfg.ClientAuth {
+	case ClientAuthPartner:
+		return c.authenticatePartner(ctx, header)
 	case ClientAuthPost:
 		form.Set("client_id", id)
 		form.Set("client_secret", secret)

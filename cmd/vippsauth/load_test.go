@@ -136,7 +136,7 @@ func TestLoad_YAMLProblems(t *testing.T) {
 		"line break":             {"contact: \"a\\nmustnotshow\"", "c.yaml:1: contact: holds a line break or another control character; write it on one line"},
 		"blanks":                 {"client_secret: ' mustnotshow'", "c.yaml:1: client_secret: has blanks around it; take them out"},
 		"key is no word":         {"[a, b]: mustnotshow", "c.yaml:1: is not the name of a setting; write \"key: value\""},
-		"client_auth":            {"client_auth: mustnotshow", "c.yaml:1: client_auth: must be basic, basic-raw or post"},
+		"client_auth":            {"client_auth: mustnotshow", "c.yaml:1: client_auth: must be basic, basic-raw, post or partner"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

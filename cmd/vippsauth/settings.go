@@ -116,7 +116,7 @@ func vippsSettings() []setting {
 			doc: "how the client shows its secret at the token endpoint",
 			set: func(c *config, items []string) (err error) {
 				if c.clientAuth, err = vipps.ParseClientAuth(items[0]); err != nil {
-					return errors.New("must be basic, basic-raw or post")
+					return errors.New("must be basic, basic-raw, post or partner")
 				}
 				return nil
 			},
