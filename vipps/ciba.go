@@ -37,7 +37,7 @@ const (
 // PendingMerchantLogin is a merchant-initiated login under way. It holds no phone number, but secrets: fmt and log/slog
 // don't show them, while encoding/json does, so that it can be kept, sealed, over a restart.
 type PendingMerchantLogin struct {
-	// Issuer and ClientID say with whom, and as whom, the login began.
+	// Issuer and ClientID say with whom, and as whom (Client.Party), the login began.
 	Issuer, ClientID string
 	// AuthReqID is the provider's name for this login. Whoever has it and the client's secret gets the person's data.
 	AuthReqID string
@@ -63,7 +63,7 @@ type PendingMerchantLogin struct {
 // See https://developer.vippsmobilepay.com/docs/APIs/login-api/api-guide/flows/merchant-initiated-login-integration/.
 func (c *Client) StartMerchantLogin(ctx context.Context, r MerchantLoginRequest) (*PendingMerchantLogin, error) {
 	p := &PendingMerchantLogin{
-		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Nonce: NewStateID(), State: NewStateID(),
+		Issuer: c.cfg.Issuer, ClientID: c.Party(), Nonce: NewStateID(), State: NewStateID(),
 		BindingMessage: r.BindingMessage, RedirectURI: r.RedirectURI,
 	}
 	if p.BindingMessage == "" {
@@ -159,7 +159,7 @@ func (c *Client) PollMerchantLogin(ctx context.Context, p *PendingMerchantLogin)
 // checkPolled says whether there is anything to poll for.
 func (c *Client) checkPolled(p *PendingMerchantLogin) error {
 	switch {
-	case p == nil || !usableAuthReqID(p.AuthReqID) || p.Issuer != c.cfg.Issuer || p.ClientID != c.cfg.ClientID:
+	case p == nil || !usableAuthReqID(p.AuthReqID) || p.Issuer != c.cfg.Issuer || p.ClientID != c.Party():
 		return c.fail(StageToken, CodePendingMismatch, "no usable pending login of this issuer and client")
 	case p.RedirectURI != "":
 		return c.fail(StageToken, CodePendingMismatch, "the login ends in a browser")
@@ -261,7 +261,7 @@ func (c *Client) claim(t *idToken, cb Callback, find func(string) (*PendingMerch
 	switch {
 	case !ok || p == nil || !equal(p.AuthReqID, id):
 		return nil, c.fail(StageIDToken, CodeAuthReqID, "no login with this id waits here")
-	case p.Issuer != c.cfg.Issuer || p.ClientID != c.cfg.ClientID || p.RedirectURI == "":
+	case p.Issuer != c.cfg.Issuer || p.ClientID != c.Party() || p.RedirectURI == "":
 		return p, c.fail(StageIDToken, CodePendingMismatch, "the login began with another issuer or client, or ends in the app")
 	case cb.State != "" && !equal(cb.State, p.State):
 		return p, c.fail(StageAuthorize, CodeStateMismatch, "")

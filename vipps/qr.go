@@ -18,20 +18,15 @@ import (
 // FinishQRLogin), or sends the person's browser to it (FinishQRRedirect). Vipps withdrew them in January 2023, and never had them in its
 // test environment. The codes are static and public: who logs in is whoever scanned one.
 
-// StageQR is the callback of a QR login.
-const StageQR Stage = "qr"
-
 // Codes of QR logins.
 const (
 	CodeMalformedCallback = "malformed_qr_callback" // not a compact JWS that we accept, or unusable claims
 	CodeWrongKind         = "not_a_qr_callback"     // an ID token or something else that the provider has signed
-	CodeAuthRequest       = "auth_req_id_mismatch"  // the ID token belongs to another login
 )
 
 const (
 	maxQRCallback = 8 << 10
 	maxQRAge      = 5 * time.Minute
-	maxAuthReqID  = 512
 	maxQRText     = 256
 
 	grantQR         = "urn:vipps:params:grant-type:qr"
@@ -118,10 +113,6 @@ func (c *Client) checkQRPayload(payload []byte, digest [sha256.Size]byte) (*QRCa
 	return &QRCallback{AuthReqID: id, IssuedAt: t.issuedAt, ExpiresAt: t.expiry, Digest: digest}, nil
 }
 
-func usableAuthReqID(id string) bool {
-	return id != "" && len(id) <= maxAuthReqID && isPrintable(id) && !strings.Contains(id, " ")
-}
-
 // FinishQRLogin redeems a QR callback, once, and returns who logged in, as FinishLogin does. qr_id says which code was scanned, and
 // qr_description what it is called: both are in Login.User.Claims, as strings, and come from the ID token only, which must have qr_id.
 //
@@ -206,10 +197,11 @@ func (c *Client) checkQRToken(t *idToken, authReqID, accessToken string) error {
 	if t.nonce != "" {
 		return c.fail(StageIDToken, CodeNonce, "there was none")
 	}
-	for _, name := range []string{"auth_req_id", "authReqId"} {
-		if got, _ := t.claims.text(name); t.claims.has(name) && !equal(got, authReqID) {
-			return c.fail(StageIDToken, CodeAuthRequest, "")
-		}
+	switch id, err := c.authReqID(t); {
+	case err != nil:
+		return err
+	case id != "" && !equal(id, authReqID):
+		return c.fail(StageIDToken, CodeAuthReqID, "the ID token is of another login")
 	}
 	if t.claims.has("at_hash") && !equal(t.accessTokenHash, accessTokenHash(accessToken)) {
 		return c.fail(StageIDToken, CodeAccessTokenHash, "")
