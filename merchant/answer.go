@@ -29,6 +29,7 @@ func (l *Logins) ask(ctx context.Context, e *entry) {
 		return
 	}
 	pending := *e.pending
+	e.ping = false // this is what it asked for
 	l.mu.Unlock()
 
 	l.metrics.polls.Inc()

@@ -303,13 +303,13 @@ func (l *Logins) restore(r record) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	if l.logins[r.key] != nil || !now.Before(r.expires) || !l.room(r.caller) {
-		return false
-	}
-	if r.pending != nil && l.waiting[r.pending.AuthReqID] != nil {
-		return false
-	}
 	e := r.entry()
+	if l.logins[e.key] != nil || !now.Before(e.over()) || !l.room(e.caller) {
+		return false
+	}
+	if e.pending != nil && l.waiting[e.pending.AuthReqID] != nil {
+		return false
+	}
 	// From here on its end is measured by a clock that nobody can set.
 	e.expires = now.Add(r.expires.Sub(now))
 	if e.pending != nil {

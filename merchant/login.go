@@ -19,7 +19,7 @@ const (
 	maxExpiry    = 15 * time.Minute
 	standardLife = 10 * time.Minute // what the provider gives when nothing was asked for
 
-	lateBrowser  = time.Minute
+	lateBrowser = time.Minute
 
 	maxLogins       = 20_000 // known at once, those that ended too
 	maxCallerLogins = 15_000
