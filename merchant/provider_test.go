@@ -254,6 +254,16 @@ func answer(status int, body any) *httptest.ResponseRecorder {
 	return rec
 }
 
+// tooManyNow is a 429 with a Retry-After, or without where that is "".
+func tooManyNow(retryAfter string) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	if retryAfter != "" {
+		rec.Header().Set("Retry-After", retryAfter)
+	}
+	rec.WriteHeader(http.StatusTooManyRequests)
+	return rec
+}
+
 func refuse(code string) *httptest.ResponseRecorder {
 	return answer(400, map[string]any{"error": code})
 }

@@ -19,7 +19,7 @@ const (
 	lastWords = 3 * time.Second
 
 	// crowd is how many waiting logins have their polls spread over a whole interval; fewer over less of it.
-	crowd = 500
+	crowd = 50
 )
 
 // timetable is a heap of logins by the time at which something is to be done about each.
