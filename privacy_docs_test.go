@@ -83,7 +83,7 @@ func TestSec_E023_LogFieldsAreDocumented(t *testing.T) {
 // eachSource gives the Go files that are no tests, of what is released.
 func eachSource(t *testing.T, each func(path, source string)) {
 	t.Helper()
-	for _, root := range []string{"vipps", "session", "forwardauth", "caddymodule", "cmd", "internal"} {
+	for _, root := range []string{"vipps", "session", "forwardauth", "caddymodule", "merchant", "cmd", "internal"} {
 		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
 				each(path, page(t, path))

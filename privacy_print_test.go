@@ -22,6 +22,7 @@ import (
 	"github.com/vippsauth/vippsauth/caddymodule"
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/forwardauth/fcgi"
+	"github.com/vippsauth/vippsauth/merchant"
 	"github.com/vippsauth/vippsauth/outbox"
 	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
@@ -62,6 +63,11 @@ func printable(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tills := merchant.Config{Client: client, Keys: session.Keys{key}, RedirectURI: "https://o.example/" + told, File: t.TempDir() + "/" + told}
+	logins, err := merchant.New(tills)
+	if err != nil {
+		t.Fatal(err)
+	}
 	param := fcgi.Param{Name: "HTTP_COOKIE", Value: told}
 	header := http.Header{"Cookie": {told}, "X-Vipps-Sub": {told}}
 	return map[string]any{
@@ -73,6 +79,8 @@ func printable(t *testing.T) map[string]any {
 		"forwardauth.Config": site, "forwardauth.Policy": policy, "forwardauth.Engine": engine, "forwardauth.Original": forwardauth.Original{URI: "/" + told, Header: header},
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
 		"outbox.Config":        events, "outbox.Outbox": box,
+		"merchant.Config": tills, "merchant.Logins": logins, "merchant.Request": merchant.Request{Phone: told, CustomerToken: told, ReturnTo: told},
+		"merchant.Status": merchant.Status{ID: told, Code: told, State: merchant.Approved, Login: &vipps.Login{User: user}},
 		"forwardauth.Person": forwardauth.Person{Sub: told, Name: told, PhoneNumber: told},
 		"fcgi.Param":         param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
 		"caddymodule.Handler": caddymodule.Handler{ClientSecret: told, CookieKeys: []string{told}, Allow: []string{told}},
@@ -85,7 +93,7 @@ func holdNothing() []string {
 		"vipps.Answer", "vipps.ClientAuth", "vipps.ConfigError", "vipps.Environment", "vipps.Error", "vipps.Polling", "vipps.Probe", "vipps.Stage",
 		"session.Binding", "session.Box", "session.Found", "session.Jar", "session.Key", "session.Keys", "session.Reader",
 		"forwardauth.Landing", "forwardauth.Registration", "forwardauth.RevocationFile", "forwardauth.RevocationKeeper", "forwardauth.RevocationStore", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
-		"fcgi.Server", "extauthz.Server",
+		"fcgi.Server", "extauthz.Server", "merchant.LimitError", "merchant.State",
 	}
 }
 
@@ -94,7 +102,7 @@ func shownByJSON() []string {
 	return []string{
 		"vipps.User", "vipps.Login", "vipps.Address", "vipps.Account", "vipps.PendingLogin", "caddymodule.Handler", "forwardauth.Policy", "vipps.Callback", "vipps.LoginRequest",
 		"vipps.MerchantLoginRequest", "vipps.PendingMerchantLogin",
-		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
+		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer", "merchant.Request", "merchant.Status",
 	}
 }
 
