@@ -184,27 +184,7 @@ func describe(e *Error, o object, secrets []string) {
 		}
 	}
 	words = append(words, extraDetails(o)...)
-	e.Description = cleanText(withoutNumbers(strings.Join(words, " "), secrets), secrets...)
-}
-
-// withoutNumbers drops a text that holds one of the secrets that are numbers, however it spaces them.
-func withoutNumbers(text string, secrets []string) string {
-	digits := onlyDigits(text)
-	for _, s := range secrets {
-		if len(s) >= 6 && onlyDigits(s) == s && strings.Contains(digits, s) {
-			return redacted
-		}
-	}
-	return text
-}
-
-func onlyDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
+	e.Description = cleanText(strings.Join(words, " "), secrets...)
 }
 
 // hinted adds what Causes needs to know of the configuration.

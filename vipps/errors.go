@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -258,7 +259,7 @@ func cleanText(s string, secrets ...string) string {
 			s = strings.ReplaceAll(s, secret, redacted)
 		}
 	}
-	words := strings.Fields(strings.Map(func(r rune) rune {
+	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':
 			return ' '
@@ -266,7 +267,8 @@ func cleanText(s string, secrets ...string) string {
 			return '?'
 		}
 		return r
-	}, s))
+	}, s)
+	words := strings.Fields(spacedNumber.ReplaceAllString(s, redacted))
 	for i, w := range words {
 		if looksPersonal(w) {
 			words[i] = redacted
@@ -278,6 +280,10 @@ func cleanText(s string, secrets ...string) string {
 	}
 	return s
 }
+
+// spacedNumber is a phone number or the like as people write it, such as 909 00 123 or (909) 00-123. Question marks are what
+// became of other spaces.
+var spacedNumber = regexp.MustCompile(`[0-9](?:[ ().?/-]{0,3}[0-9]){6,}`)
 
 // looksPersonal errs on the side of yes.
 func looksPersonal(word string) bool {

@@ -2,6 +2,7 @@ package vipps
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -72,4 +73,16 @@ func (c *Client) CheckQRHeader(raw string) error { return c.checkHeader(c.qrCall
 // CheckQRPayload judges the payload of a QR callback whose signature is right.
 func (c *Client) CheckQRPayload(payload []byte) (*QRCallback, error) {
 	return c.checkQRPayload(payload, [32]byte{})
+}
+
+// Acknowledge reads the answer to the start of a merchant-initiated login, as StartMerchantLogin does.
+func (c *Client) Acknowledge(started time.Time, body []byte) (*PendingMerchantLogin, error) {
+	p := &PendingMerchantLogin{Started: started}
+	return p, c.acknowledge(p, body, nil)
+}
+
+// Form returns what is sent for a request.
+func (r MerchantLoginRequest) Form() (url.Values, error) {
+	p := &PendingMerchantLogin{Nonce: NewStateID(), State: NewStateID(), BindingMessage: r.BindingMessage}
+	return r.form([]string{ScopeOpenID}, p)
 }
