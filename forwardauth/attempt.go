@@ -89,7 +89,7 @@ func (a *attempt) pending(e *Engine, s *site, state string) (*vipps.PendingLogin
 		return nil, false
 	}
 	p := a.Pending
-	p.Issuer, p.ClientID, p.RedirectURI, p.State = e.client.Issuer(), e.client.ClientID(), s.redirectURI, state
+	p.Issuer, p.ClientID, p.RedirectURI, p.State = e.client.Issuer(), e.client.Party(), s.redirectURI, state
 	return &p, true
 }
 

@@ -177,7 +177,7 @@ func (e *Engine) Registrations() []Registration {
 				continue
 			}
 			same := func(r Registration) bool {
-				return r.Client.ClientID() == other.client.ClientID() && r.Client.Issuer() == other.client.Issuer()
+				return r.Client.Party() == other.client.Party() && r.Client.Issuer() == other.client.Issuer()
 			}
 			at := slices.IndexFunc(all, same)
 			if at < 0 {

@@ -193,7 +193,7 @@ func share(engines []*Engine) []error {
 func (e *Engine) differsFrom(other *Engine) string {
 	a, b := &e.cfg, &other.cfg
 	switch {
-	case a.Client.Issuer() != b.Client.Issuer() || a.Client.ClientID() != b.Client.ClientID():
+	case a.Client.Issuer() != b.Client.Issuer() || a.Client.Party() != b.Client.Party():
 		return "client_id and provider"
 	case a.Client.ACRValues() != b.Client.ACRValues():
 		return "acr_values"
@@ -253,7 +253,7 @@ func (s *site) seal() error {
 		{"result", s.origin, &s.results},
 	} {
 		box, err := session.NewBox(e.cfg.Keys, session.Binding{
-			Purpose: b.purpose, Issuer: e.client.Issuer(), ClientID: e.client.ClientID(), Site: b.site,
+			Purpose: b.purpose, Issuer: e.client.Issuer(), ClientID: e.client.Party(), Site: b.site,
 		})
 		if err != nil {
 			return err

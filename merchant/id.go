@@ -42,7 +42,7 @@ func newIDs(s settings) (*ids, error) {
 }
 
 func newBox(s settings, purpose string) (*session.Box, error) {
-	return session.NewBox(s.Keys, session.Binding{Purpose: purpose, Issuer: s.Client.Issuer(), ClientID: s.Client.ClientID(), Site: "merchant"})
+	return session.NewBox(s.Keys, session.Binding{Purpose: purpose, Issuer: s.Client.Issuer(), ClientID: s.Client.Party(), Site: "merchant"})
 }
 
 // digest hashes texts of a kind, so that nobody who reads the memory can try all phone numbers without the secret too.
