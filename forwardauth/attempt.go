@@ -149,6 +149,7 @@ type start struct {
 	clicked  bool
 	round    int64
 	mode     mode
+	acr      string // what a policy asks for; empty: what all logins must prove
 }
 
 // confirms reports whether a page asks who continues, given that somebody logged out before or another is logged in.
@@ -169,7 +170,7 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 		return
 	}
 	pending, location, err := e.client.BeginLogin(r.Context(), vipps.LoginRequest{
-		RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix,
+		RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix, ACRValues: st.acr,
 	})
 	if err != nil {
 		if st.mode.readsOn(st.clicked) {

@@ -73,7 +73,7 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt has expired"))
 		return
 	}
-	if pending.ACRValues != e.client.ACRValues() { // a login that began before the setting was changed proves less, or something else
+	if pending.ACRValues != e.client.ACRValues() && !e.asksFor(pending.ACRValues) { // a login that began before the setting was changed proves less, or something else
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState, ReturnTo: a.ReturnTo}, errors.New("the login attempt began with other acr_values"))
 		return
 	}
@@ -246,7 +246,7 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		redirect(w, r, s.at(a.ReturnTo))
 		return
 	}
-	d := e.newSession(login, now)
+	d := e.newSession(login, now, false)
 	if op, _ := e.session(s, r.Header, now); op != nil && op.data.Sub != d.Sub || e.overtaken(a, byLogin, now) {
 		if a.Pending.Silent && !a.Clicked {
 			redirect(w, r, s.at(a.ReturnTo))
@@ -287,7 +287,7 @@ func (e *Engine) readAnonymously(w http.ResponseWriter, r *http.Request, s *site
 }
 
 // newSession keeps of a login what headers, policy and /_vipps/me need.
-func (e *Engine) newSession(login *vipps.Login, now time.Time) *sessionData {
+func (e *Engine) newSession(login *vipps.Login, now time.Time, landed bool) *sessionData {
 	d := &sessionData{
 		ID: vipps.NewStateID()[:22], Sub: login.User.Sub,
 		AuthTime: login.AuthTime, Issued: now, Expires: now.Add(e.cfg.SessionTTL),
@@ -299,13 +299,25 @@ func (e *Engine) newSession(login *vipps.Login, now time.Time) *sessionData {
 		d.IdleUntil = now.Add(e.cfg.SessionIdle)
 	}
 	for _, name := range e.claims {
-		value, ok := login.User.Claim(name)
+		value, ok := claimOf(login, name, landed)
 		if !ok || name == "email" && !login.User.EmailVerified && e.cfg.EmailUnverified == EmailUnverifiedDrop {
 			continue
 		}
 		d.Claims = append(d.Claims, claimValue{Name: name, Value: value})
 	}
 	return d
+}
+
+// claimOf is a claim as a session keeps it. What the login was worth is of the ID token alone, and how it came here of a
+// login that landed alone: no claim about a person speaks for either.
+func claimOf(login *vipps.Login, name string, landed bool) (value string, ok bool) {
+	switch {
+	case name == claimACR:
+		return login.ACR, login.ACR != ""
+	case (name == claimQR || name == claimQRDescription) && !landed:
+		return "", false
+	}
+	return login.User.Claim(name)
 }
 
 // beginSession replaces whatever session the browser had by a fresh one and goes on to the page asked for. The

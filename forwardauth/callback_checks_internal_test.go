@@ -87,7 +87,7 @@ func TestAuthTimeOfASession(t *testing.T) {
 	now := time.Now()
 	issued, authenticated := now.Add(-time.Second), now.Add(-time.Hour)
 	for _, tt := range []struct{ authTime, want time.Time }{{time.Time{}, issued}, {authenticated, authenticated}} {
-		d := e.newSession(&vipps.Login{IssuedAt: issued, AuthTime: tt.authTime}, now)
+		d := e.newSession(&vipps.Login{IssuedAt: issued, AuthTime: tt.authTime}, now, false)
 		if !d.AuthTime.Equal(tt.want) {
 			t.Errorf("%s, want %s", d.AuthTime, tt.want)
 		}
@@ -112,7 +112,7 @@ func TestClaimsOfASession(t *testing.T) {
 			first.EmailUnverified, second.EmailUnverified = tt.unverified, tt.unverified
 		})
 		e.claims = []string{"name", "email"}
-		d := e.newSession(&vipps.Login{User: tt.user}, time.Now())
+		d := e.newSession(&vipps.Login{User: tt.user}, time.Now(), false)
 		if diff := cmp.Diff(tt.want, d.Claims, cmp.AllowUnexported(claimValue{})); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

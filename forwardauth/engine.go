@@ -43,13 +43,14 @@ type Engine struct {
 	trust *trust
 	strip *stripper
 
-	rules      []*rules        // the first is the default policy
-	names      []string        // of the identity headers of all engines that were made together, in the form of the header map
-	unnamed    []string        // emptyHeaders of a request without an identity
-	claims     []string        // those that a session keeps
-	released   map[string]bool // those of them that a header of the default policy carries
-	people     []*policy       // whom ForPeople lists
-	readable   bool            // some policy lets pages be read anonymously
+	rules      []*rules          // the first is the default policy
+	names      []string          // of the identity headers of all engines that were made together, in the form of the header map
+	unnamed    []string          // emptyHeaders of a request without an identity
+	claims     []string          // those that a session keeps
+	released   map[string]bool   // those of them that a header of the default policy carries
+	people     []*policy         // whom ForPeople lists
+	stepUps    map[string]string // acr_values by the name of the policy that asks for them, of all engines that share its sessions
+	readable   bool              // some policy lets pages be read anonymously
 	logoutPath map[string]bool
 }
 
@@ -131,6 +132,7 @@ func newEngine(cfg Config, taken *layout) (*Engine, []error) {
 		e.released[h.Claim] = true
 	}
 	e.claims = e.keptClaims()
+	e.stepUps = stepUpsOf(policies)
 	e.readable = slices.ContainsFunc(policies, func(r *rules) bool { return r.mode == modeAnonymous })
 	for _, path := range cfg.LogoutPaths {
 		e.logoutPath[path] = true
@@ -154,6 +156,12 @@ func (e *Engine) keptClaims() []string {
 		}
 		if r.who.needsPhone() {
 			add("phone_number")
+		}
+		if r.acr != "" {
+			add(claimACR)
+		}
+		if len(r.qrs) > 0 {
+			add(claimQR)
 		}
 	}
 	return names
@@ -224,6 +232,9 @@ func (e *Engine) decide(s *site, o *Original) Decision {
 	}
 	if !e.allowed(op, r) {
 		return Decision{Verdict: Forbid, kind: classify(o), site: s, opened: op}
+	}
+	if op.views[r.index].weak {
+		return s.stepUp(o, r)
 	}
 	if e.renewalDue(op, now) && classify(o) == kindNavigation && op.askRenewal(now) {
 		return s.renewal(o)
@@ -301,7 +312,7 @@ func (e *Engine) atLogoutPath(s *site, o *Original) (Decision, bool) {
 
 // loginURL is where a navigation without a session goes first.
 func (s *site) loginURL(o *Original, m mode) string {
-	return s.loginFor(returnToFromURI(o.Prefix+o.URI)) + m.query(s.engine.rules[0].mode)
+	return s.loginFor(returnToFromURI(o.Prefix+o.URI)) + m.query(s.engine.rules[0].mode) + s.engine.policyQuery(o.Policy, "&")
 }
 
 // renewal sends a navigation by way of the login page, which renews its session.

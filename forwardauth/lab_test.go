@@ -86,13 +86,18 @@ var labKey = sync.OnceValue(func() session.Key {
 // newLab starts a lab; change may change the configuration first.
 func newLab(t testing.TB, change func(*forwardauth.Config)) *lab {
 	t.Helper()
+	return newLabAt(t, func(*emulator.Client) {}, change)
+}
+
+// newLabAt is newLab for a sales unit of which Vipps knows something else.
+func newLabAt(t testing.TB, unit func(*emulator.Client), change func(*forwardauth.Config)) *lab {
+	t.Helper()
 	l := &lab{t: t, clock: &clock{}}
 	l.site = httptest.NewUnstartedServer(nil)
 	origin := "http://" + l.site.Listener.Addr().String()
-	v, err := emulator.Start("127.0.0.1:0", emulator.Config{
-		Spinner: -1, Now: l.clock.now,
-		Clients: []emulator.Client{{ID: "shop", Secret: "shop secret+/=", RedirectURIs: []string{origin + "/_vipps/callback"}}},
-	})
+	shop := emulator.Client{ID: "shop", Secret: "shop secret+/=", RedirectURIs: []string{origin + "/_vipps/callback"}}
+	unit(&shop)
+	v, err := emulator.Start("127.0.0.1:0", emulator.Config{Spinner: -1, Now: l.clock.now, Clients: []emulator.Client{shop}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func landingQuery(raw string) (query url.Values, code string, err error) {
 
 // ownCodes are those that no provider's answer may speak for.
 var ownCodes = map[string]struct{}{
-	codeLostState: {}, codeBadCallback: {}, codeUsedState: {}, codeBadForm: {}, codeProviderRefused: {}, codeClock: {}, codeInternal: {}, codeUnavailable: {},
+	codeLostState: {}, codeBadCallback: {}, codeUsedState: {}, codeBadForm: {}, codeProviderRefused: {}, codeClock: {}, codeACR: {}, codeInternal: {}, codeUnavailable: {},
 }
 
 // landingFits checks what a login of any browser of this site had to prove as well.
@@ -182,14 +182,14 @@ func (e *Engine) landingFailed(w http.ResponseWriter, r *http.Request, s *site, 
 // askLanded keeps the login in a cookie of this browser and goes on to the page that asks who continues. It counts from
 // before the code was redeemed: a logout or a revocation meanwhile ends it.
 func (e *Engine) askLanded(w http.ResponseWriter, r *http.Request, s *site, login *vipps.Login, returnTo string, began time.Time) {
-	d := e.newSession(login, began)
+	d := e.newSession(login, began, true)
 	e.askPerson(w, r, s, &attempt{ReturnTo: s.landsAt(returnTo), Clicked: true}, d, resultLanded)
 }
 
 // landsAt is where somebody goes on to who landed: a path of this site, which its own address names as well, or a page of
 // a site that shares its sessions. Anything else is "/".
 func (s *site) landsAt(rd string) string {
-	if rest, ok := strings.CutPrefix(rd, s.origin); ok && strings.HasPrefix(rest, "/") {
+	if rest, ok := strings.CutPrefix(rd, s.origin); ok {
 		rd = rest
 	}
 	return s.returnTo(rd)

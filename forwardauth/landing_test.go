@@ -182,7 +182,7 @@ func TestSec_A151_ALandingReplacesNobodyUnasked(t *testing.T) {
 
 // Attack: what is no person's visit burns the code of a link that is on its way: a preview, a prefetch, a script, a frame, an image.
 // Nor may a query that says two things, or that of a login that a browser began, reach the exchange.
-func TestSec_A151_A166_C052_OnlyAVisitRedeemsTheCode(t *testing.T) {
+func TestSec_A151_A166_OnlyAVisitRedeemsTheCode(t *testing.T) {
 	t.Parallel()
 	l, ends := newLanding(t, nil)
 	link := ends.put("good", landed{login: ola(), to: "/x"})
@@ -294,7 +294,7 @@ func TestSec_A151_ALandingEndsWithALogout(t *testing.T) {
 
 // The click works once, and what follows is judged as for anybody: who may not pass gets the page that says so, and the
 // session ends with a logout.
-func TestSec_A151_C041_ALandedLoginIsLikeAnyOther(t *testing.T) {
+func TestSec_A151_ALandedLoginIsLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	l, ends := newLanding(t, func(c *forwardauth.Config) {
 		c.Allow = []string{"4799999998"}

@@ -22,8 +22,10 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 	}
 	query := r.URL.Query()
 	rd, now := s.returnToOf(query), e.now()
+	policy := policyOf(query)
 	op, why := e.session(s, r.Header, now)
-	if op != nil {
+	up := e.mustStepUp(op, policy, rd)
+	if op != nil && !up {
 		if !e.refuses(op, rd) && !e.renewalDue(op, now) && e.goesRound(w, r, s, rd, now) {
 			return
 		}
@@ -38,15 +40,20 @@ func (e *Engine) login(w http.ResponseWriter, r *http.Request, s *site, o Origin
 		if asked {
 			m = modeLogin
 		}
-		redirect(w, r, s.elsewhere(rd, m))
+		redirect(w, r, s.elsewhere(rd, m, policy))
 		return
 	}
 	h := e.hint(s, r.Header)
+	if up && h.passed(rd, now) {
+		e.remember(w, r, s, h, now)
+		e.stopLoop(w, r, s, rd, causeNotSeen, h.SessionSize)
+		return
+	}
 	if h.rounds(why, now) >= loopRounds {
 		e.loopPage(w, r, s, rd, h, why, o)
 		return
 	}
-	e.nextLogin(w, r, s, start{returnTo: rd, clicked: asked, mode: m}, h, now)
+	e.nextLogin(w, r, s, start{returnTo: rd, clicked: asked, mode: m, acr: e.stepUps[policy]}, h, now)
 }
 
 // goesRound stops a browser that the login page sends on with a live session and that keeps coming back.
@@ -64,14 +71,14 @@ func (e *Engine) goesRound(w http.ResponseWriter, r *http.Request, s *site, rd s
 func (e *Engine) nextLogin(w http.ResponseWriter, r *http.Request, s *site, st start, h hint, now time.Time) {
 	switch {
 	case h.Logout == waitsForClick:
-		e.loginPage(w, r, s, st.returnTo, true)
+		e.loginPageFor(w, r, s, st, true)
 	case h.Logout == clickedSince:
 		e.startLogin(w, r, s, st, h)
-	case e.silentDue(h, now):
+	case st.acr == "" && e.silentDue(h, now): // one that proves more asks the person
 		st.silent = true
 		e.startLogin(w, r, s, st, h)
 	case st.mode == modePage:
-		e.loginPage(w, r, s, st.returnTo, false)
+		e.loginPageFor(w, r, s, st, false)
 	case st.mode.readsOn(st.clicked):
 		e.readAnonymously(w, r, s, st.returnTo)
 	default:
@@ -86,17 +93,19 @@ func (e *Engine) loginClicked(w http.ResponseWriter, r *http.Request, s *site) {
 		return
 	}
 	rd, now := s.returnToOf(form), e.now()
-	if op, _ := e.session(s, r.Header, now); op != nil {
+	policy := policyOf(form)
+	if op, _ := e.session(s, r.Header, now); op != nil && !e.mustStepUp(op, policy, rd) {
 		e.loginDone(w, r, s, op, rd, now)
 		return
 	}
-	e.clickedLogin(w, r, s, rd, e.hint(s, r.Header), now)
+	e.clickedLogin(w, r, s, rd, policy, e.hint(s, r.Header), now)
 }
 
 // clickedLogin starts a login for a person who clicked: silent first only where nothing is remembered against
 // it, and with the full login to follow.
-func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, rd string, h hint, now time.Time) {
-	st := start{returnTo: rd, clicked: true, silent: e.silentDue(h, now), mode: e.rules[0].mode}
+func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, rd, policy string, h hint, now time.Time) {
+	st := start{returnTo: rd, clicked: true, mode: e.rules[0].mode, acr: e.stepUps[policy]}
+	st.silent = st.acr == "" && e.silentDue(h, now)
 	if h.Logout != notLoggedOut {
 		h.Logout = clickedSince
 		if h.LoggedOutAt.After(now) { // by the clock of another replica
@@ -106,7 +115,7 @@ func (e *Engine) clickedLogin(w http.ResponseWriter, r *http.Request, s *site, r
 	h.Successes, h.FirstSuccess, h.foreign = 0, time.Time{}, nil
 	if s.auth != "" { // the click is in the hint, which that site shares
 		e.remember(w, r, s, h, now)
-		redirect(w, r, s.elsewhere(rd, modeLogin))
+		redirect(w, r, s.elsewhere(rd, modeLogin, policy))
 		return
 	}
 	e.startLogin(w, r, s, st, h)

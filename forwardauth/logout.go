@@ -53,7 +53,7 @@ func (e *Engine) loggedOut(w http.ResponseWriter, r *http.Request, s *site) {
 	h = hint{Logout: waitsForClick, LoggedOutAt: now, MissUntil: h.MissUntil}
 	rd, asked := form["rd"]
 	if form.Get("then") == "login" {
-		e.clickedLogin(w, r, s, s.returnToOf(form), h, now)
+		e.clickedLogin(w, r, s, s.returnToOf(form), "", h, now)
 		return
 	}
 	e.remember(w, r, s, h, now)

@@ -141,6 +141,7 @@ func (e *Engine) unseal(s *site, value string, now time.Time) (*opened, noSessio
 	for i, r := range e.rules {
 		v := &op.views[i]
 		v.values = headerValues(d, r.specs)
+		v.weak, v.byOtherWay = !r.provedBy(d), !r.cameBy(d)
 		v.empty = emptyHeaders(e.names, func(i int) string { return v.values[i][0] })
 	}
 	return op, noCookie

@@ -80,6 +80,7 @@ type page struct {
 	NotKept     bool   // pageLoggedOut: the end of the session isn't saved yet
 	Token       string // pageConfirm: the opaque field "token" of the forms
 	RetryAfter  int    // seconds, for pageUnavailable and pageTooMany; zero: no Retry-After header
+	Policy      string // pageLogin: the field "policy" of the form. Zero: none
 	LoginURL    string // pageResend, pageKept: opened in a new tab, a path or an http(s) URL; zero: LoginAction
 
 	Fields []pageField // pageKept: of the form that is sent to ReturnTo again

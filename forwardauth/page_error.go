@@ -16,6 +16,7 @@ const (
 	pageCodeBadCallback     = "bad_callback"     // an answer that is not one: state missing, doubled, mismatched
 	pageCodeUsedState       = "used_state"       // a login that has had its answer already
 	pageCodeProviderRefused = "provider_refused" // the provider turned us down at its token endpoint, or sent what fails a check
+	pageCodeACR             = "acr"              // the provider did not confirm what a policy, or acr_values, asks for
 	pageCodeClock           = "clock"            // token times far from our clock
 	pageCodeBadForm         = "bad_form"         // a form that another site sent, or one with no valid token
 	pageCodeInternal        = "internal"
@@ -50,6 +51,7 @@ var pageFaults = map[string]pageFault{
 	pageCodeUsedState:       pageFaultRetry,
 	pageCodeBadForm:         pageFaultRetry,
 	pageCodeProviderRefused: pageFaultSite,
+	pageCodeACR:             pageFaultSite,
 	pageCodeClock:           pageFaultSite,
 	pageCodeInternal:        pageFaultSite,
 }
@@ -71,6 +73,9 @@ func (b *pageBuilder) buildError() {
 		b.login("button.login", "brand")
 	case pageFaultSite:
 		b.sayReport("error.site.report", "error.site.tell")
+		if code == pageCodeACR {
+			b.operator("error.acr.operator")
+		}
 		b.login("button.retry", "brand")
 	case pageFaultSetup:
 		// Trying again is offered, quietly: the fault may have been mended since.

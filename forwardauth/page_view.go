@@ -339,8 +339,11 @@ func (b *pageBuilder) link(key, look, target string) {
 
 // login is the button that starts a login and comes back to ReturnTo.
 func (b *pageBuilder) login(key, look string) {
-	b.post(key, look, pagePath(b.page.LoginAction, "/_vipps/login"),
-		pageField{"rd", b.returnTo()})
+	fields := []pageField{{"rd", b.returnTo()}}
+	if b.page.Policy != "" {
+		fields = append(fields, pageField{"policy", b.page.Policy})
+	}
+	b.post(key, look, pagePath(b.page.LoginAction, "/_vipps/login"), fields...)
 }
 
 // someoneElse is the button that ends this session and asks for the next login.

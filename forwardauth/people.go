@@ -116,8 +116,6 @@ func ownRequest(r *http.Request, kind requestKind, s *site) (fault string) {
 	switch {
 	case reads && kind == kindNavigation, reads && len(r.Header["Sec-Fetch-Site"]) == 0:
 		return ""
-	case reads && kind == kindPageOtherWay:
-		return "cross_origin" // a frame
 	case !sameOriginPost(r, s.origin):
 		return "cross_origin"
 	}

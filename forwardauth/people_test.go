@@ -97,7 +97,7 @@ func TestSec_A155_B132_PeoplesPage(t *testing.T) {
 }
 
 // Attack: an operator leaves, is taken off the list, and goes on with their session. The list holds at once, as allow does.
-func TestSec_A155_B025_PeopleTakenOffTheList(t *testing.T) {
+func TestSec_A155_PeopleTakenOffTheList(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "operators.txt")
 	write := func(text string) {
@@ -140,6 +140,26 @@ func TestPeopleNeedNoAccessToTheApp(t *testing.T) {
 	}
 	if a := b.visit("/"); a.StatusCode != http.StatusForbidden {
 		t.Errorf("the app: %d %s", a.StatusCode, a.text)
+	}
+}
+
+// The page is of the sites of its own configuration, and sessions keep what it needs, also where no header does.
+func TestPeopleOfOneSiteOnly(t *testing.T) {
+	t.Parallel()
+	l := newPeople(t, []string{phoneAase}, func(c *forwardauth.Config) {
+		c.Headers = []string{"X-Mail=email"}
+		other := *c
+		other.PublicURLs = []string{"http://localhost:4199"}
+		c.Sites = []forwardauth.Config{other}
+	})
+	l.as(phoneAase)
+	b := l.browser()
+	if a := b.visit("/_vipps/merchant/"); !strings.HasPrefix(a.text, "page:") || !strings.Contains(a.text, " Åse ") {
+		t.Fatalf("%d %s", a.StatusCode, a.text)
+	}
+	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost:4199/_vipps/merchant/", nil)
+	if l.site.Config.Handler.ServeHTTP(w, r); w.Code != http.StatusMisdirectedRequest {
+		t.Errorf("another site: %d", w.Code)
 	}
 }
 

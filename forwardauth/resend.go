@@ -30,7 +30,7 @@ func (e *Engine) resendPage(w http.ResponseWriter, r *http.Request, s *site, o O
 		e.page(w, r, s, page{Kind: pageForeign})
 		return
 	}
-	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(o.Header)})
+	e.page(w, r, s, page{Kind: pageResend, LoginURL: s.loginFrom(&o)})
 }
 
 // keptPage answers a form's POST without a session with a page that holds the form, if it can. The caller has limited the
@@ -51,9 +51,9 @@ func (e *Engine) keptPage(w http.ResponseWriter, r *http.Request, s *site, o Ori
 	if !ok {
 		return false
 	}
-	login := s.loginFrom(r.Header)
+	login := s.loginFrom(&Original{Header: r.Header, Policy: o.Policy})
 	if login == s.loginFor(action) { // where this page sends the form again, and maybe nothing that can be opened
-		login = s.origin + pathLogin
+		login = s.loginFrom(&Original{Policy: o.Policy})
 	}
 	e.page(w, r, s, page{Kind: pageKept, LoginURL: login, ReturnTo: action, Fields: fields})
 	return true

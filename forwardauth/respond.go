@@ -84,7 +84,12 @@ func (e *Engine) page(w http.ResponseWriter, r *http.Request, s *site, p page) {
 }
 
 func (e *Engine) loginPage(w http.ResponseWriter, r *http.Request, s *site, rd string, afterLogout bool) {
-	e.page(w, r, s, page{Kind: pageLogin, ReturnTo: rd, AfterLogout: afterLogout})
+	e.loginPageFor(w, r, s, start{returnTo: rd}, afterLogout)
+}
+
+// loginPageFor is loginPage for a login that is to prove what a policy asks for.
+func (e *Engine) loginPageFor(w http.ResponseWriter, r *http.Request, s *site, st start, afterLogout bool) {
+	e.page(w, r, s, page{Kind: pageLogin, ReturnTo: st.returnTo, AfterLogout: afterLogout, Policy: e.policyOfACR(st.acr)})
 }
 
 // forbidPage tells a person who is logged in that they may not pass, who we take them for, and whom to ask.
@@ -139,16 +144,16 @@ func (e *Engine) AppUnavailable(w http.ResponseWriter, r *http.Request, status i
 }
 
 // loginFrom is where a login starts that comes back to the page that sent a request, if that is one of the site's.
-func (s *site) loginFrom(judged http.Header) string {
-	if rd := refererPath(judged.Get("Referer"), s.origin); rd != "" {
-		return s.loginFor(rd)
+func (s *site) loginFrom(o *Original) string {
+	if rd := refererPath(o.Header.Get("Referer"), s.origin); rd != "" {
+		return s.loginFor(rd) + s.engine.policyQuery(o.Policy, "&")
 	}
-	return s.origin + pathLogin
+	return s.origin + pathLogin + s.engine.policyQuery(o.Policy, "?")
 }
 
 // loginRequired answers a request that is no navigation: 401 with where a login would start, and nothing set.
 func (e *Engine) loginRequired(w http.ResponseWriter, r *http.Request, s *site, o Original) {
-	login := s.loginFrom(o.Header)
+	login := s.loginFrom(&o)
 	w.Header().Set(headerLoginURL, login)
 	if o.Header["Sec-Fetch-Mode"] == nil && o.Header["Sec-Fetch-Site"] == nil {
 		w.Header().Set("WWW-Authenticate", `Vipps realm="`+s.host+`"`)

@@ -20,6 +20,7 @@ const (
 	codeBadForm         = pageCodeBadForm
 	codeProviderRefused = pageCodeProviderRefused
 	codeClock           = pageCodeClock
+	codeACR             = pageCodeACR
 	codeInternal        = pageCodeInternal
 	codeUnavailable     = "unavailable"
 )
@@ -214,7 +215,7 @@ func statusOf(code string) int {
 		return http.StatusInternalServerError
 	case codeBadForm:
 		return http.StatusForbidden
-	case "server_error", "temporarily_unavailable", codeProviderRefused, codeClock,
+	case "server_error", "temporarily_unavailable", codeProviderRefused, codeClock, codeACR,
 		"invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "invalid_state":
 		return http.StatusBadGateway
 	default:
@@ -236,6 +237,8 @@ func codeOf(err error, answered string) string {
 		return codeBadCallback
 	case ve.Temporary():
 		return codeUnavailable
+	case ve.Code == vipps.CodeACR:
+		return codeACR
 	case ve.Code == vipps.CodeExpired, ve.Code == vipps.CodeIssuedInFuture, ve.Code == vipps.CodeTooOld:
 		return codeClock
 	default:

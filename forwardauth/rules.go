@@ -28,6 +28,11 @@ type Policy struct {
 	HeaderEncoding string
 	// WithoutSession is "login", "page" or "anonymous". Default: that of the Config.
 	WithoutSession string
+	// ACRValues, separated by blanks, are what logins must prove here: whoever is logged in with less is sent to Vipps again,
+	// which is asked for them. Where the Client has ACRValues, they must be of these. Default: what the Client asks for.
+	ACRValues string
+	// QRs are the qr_ids of the QR codes here: only logins that came by one of these pass. Default: all logins.
+	QRs []string
 }
 
 // mode is the setting without_session.
@@ -78,6 +83,9 @@ type rules struct {
 	index int // in Engine.rules, and in opened.views
 	who   *policy
 	mode  mode
+	acr   string       // blank-separated; empty: any login will do
+	acrs  []string     // its values
+	qrs   []string     // empty: however the login came
 	specs []headerSpec // after alignHeaders one for each of the engine's names; without Claim where the policy has no such header
 }
 
@@ -139,6 +147,7 @@ func (c *Config) parsePolicy(p Policy, base *rules) (*rules, []error) {
 	default:
 		r.mode = mode
 	}
+	errs = append(errs, r.addProofs(p, c)...)
 	// At one of several sites a policy may be of no use, and lets nobody pass there whom it knows by phone number only.
 	if useful := base == nil || !c.oneOfSeveral; ownAllow && useful && r.who.listsPhones() && !slices.Contains(c.Scopes, vipps.ScopePhoneNumber) && !slices.Contains(c.Scopes, "phone") {
 		errs = append(errs, &vipps.ConfigError{
@@ -228,10 +237,16 @@ type view struct {
 	values  [][]string    // one for each of the engine's names; for answers of ours only, see [Engine.identify]
 	empty   []string      // see emptyHeaders
 	verdict atomic.Uint64 // version of the policy << 1 | allowed; 0 is none yet
+
+	weak       bool // the login has not proved what the policy asks for
+	byOtherWay bool // the login did not come by one of the policy's QR codes
 }
 
 // allowed asks a policy, once for each version of it.
 func (e *Engine) allowed(op *opened, r *rules) bool {
+	if op.views[r.index].byOtherWay {
+		return false
+	}
 	verdict := &op.views[r.index].verdict
 	version := r.who.version()
 	if v := verdict.Load(); v>>1 == version+1 {

@@ -3,6 +3,7 @@ package forwardauth
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -170,9 +171,16 @@ func share(engines []*Engine) []error {
 					e.list[at].auth, e.list[at].origin)})
 			}
 		}
-		claims, readable := first.claims, false
+		claims, readable, stepUps := first.claims, false, maps.Clone(first.stepUps)
 		for _, e := range members {
 			readable = readable || e.readable
+			for name, acr := range e.stepUps {
+				if other, ok := stepUps[name]; ok && other != acr {
+					errs = append(errs, &vipps.ConfigError{Setting: "sites", Reason: fmt.Sprintf("%s: shares its sessions with %s (cookie_domain) and must have the same acr_values in its policy %s",
+						e.list[0].origin, first.list[0].origin, name)})
+				}
+				stepUps[name] = acr
+			}
 			for _, name := range e.claims {
 				if !slices.Contains(claims, name) {
 					claims = append(slices.Clip(claims), name)
@@ -180,7 +188,7 @@ func share(engines []*Engine) []error {
 			}
 		}
 		for _, e := range members {
-			e.claims, e.readable = claims, readable
+			e.claims, e.readable, e.stepUps = claims, readable, stepUps
 			for _, s := range e.list {
 				s.shared = origins
 			}
@@ -326,6 +334,6 @@ func (s *site) returnToOf(values url.Values) string {
 func (s *site) loginFor(rd string) string { return s.origin + pathLogin + "?rd=" + url.QueryEscape(rd) }
 
 // elsewhere is where a login that comes back to this page is made on a site whose logins are made at auth_url.
-func (s *site) elsewhere(rd string, m mode) string {
-	return s.auth + pathLogin + "?rd=" + url.QueryEscape(s.at(rd)) + m.query(-1)
+func (s *site) elsewhere(rd string, m mode, policy string) string {
+	return s.auth + pathLogin + "?rd=" + url.QueryEscape(s.at(rd)) + m.query(-1) + s.engine.policyQuery(policy, "&")
 }
