@@ -243,3 +243,6 @@ func isAuthReqID(id string) bool {
 		return r >= 0x80 || !isAlphanumeric(byte(r)) && r != '.' && r != '-' && r != '_' //nolint:gosec // G115: r < 0x80
 	}) < 0
 }
+
+// Tolerance returns how far the date of a delivery may be from ours for it to be fresh.
+func (v *WebhookVerifier) Tolerance() time.Duration { return v.tolerance }

@@ -1,0 +1,74 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+const (
+	revocationQueue   = 256
+	revocationWorkers = 4 // each may wait for a disk
+
+	// Withdrawn consents are rare. Whoever has found out the secret must not fill the list of ended sessions, which is widened to
+	// everybody when it is full: at this rate that takes twelve days.
+	revocationBurst     = 100
+	revocationEvery     = 10 * time.Second
+	rememberRevocations = time.Hour
+
+	// clockLeeway is how far the clocks of Vipps and ours may be apart. A session that began so little after the moment ends too.
+	clockLeeway = time.Minute
+)
+
+var errPathSecret = errors.New("the address doesn't end in consent_revoked_secret")
+
+// judgeRevoked judges a consent-revoked webhook. Nobody signs these, so knowing the address is all that is asked for, and the
+// end of sessions is all that comes of it. Whether we know the person isn't looked at before the answer.
+func (r *Receiver) judgeRevoked(req *http.Request, body []byte) verdict {
+	given := sha256.Sum256([]byte(strings.TrimPrefix(req.URL.EscapedPath(), ConsentRevokedPath)))
+	secret := sha256.Sum256([]byte(r.cfg.ConsentRevokedSecret.Reveal()))
+	revoked, err := vipps.ParseConsentRevoked(body) // for a forgery too, so that it takes as long
+	switch {
+	case subtle.ConstantTimeCompare(given[:], secret[:]) != 1:
+		return verdict{outcome: forged, err: errPathSecret}
+	case errors.Is(err, vipps.ErrOtherEvent):
+		return verdict{outcome: otherEvent}
+	case err != nil:
+		return verdict{outcome: unreadable, err: err}
+	}
+	now := r.cfg.Now()
+	before := revoked.IssuedAt.Add(clockLeeway)
+	if before.After(now) {
+		before = now // or it would end sessions that are yet to begin
+	}
+	same := sha256.Sum256([]byte(strconv.FormatInt(revoked.IssuedAt.UnixNano(), 10) + " " + revoked.Sub))
+	if !r.seenRevocations.claim(same, now) {
+		return verdict{outcome: replayed}
+	}
+	if wait := r.revoking.take(now, revocationBurst, revocationEvery); wait > 0 {
+		r.seenRevocations.forget(same)
+		return verdict{outcome: limited, wait: wait}
+	}
+	if !r.revocations.offer(func(context.Context) { r.endSessions(revoked.Sub, before) }) {
+		r.seenRevocations.forget(same)
+		return verdict{outcome: busy}
+	}
+	return verdict{outcome: accepted}
+}
+
+func (r *Receiver) endSessions(sub string, before time.Time) {
+	if err := r.cfg.EndSessions(sub, before); err != nil {
+		r.metrics.failed()
+		r.log.Error("the sessions of somebody who withdrew consent were not ended for good", zap.Error(err),
+			zap.String("cure", "see the lines about saving ended sessions; vippsauth revoke ends them by hand"))
+	}
+}

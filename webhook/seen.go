@@ -1,0 +1,84 @@
+package webhook
+
+import (
+	"sync"
+	"time"
+)
+
+// maxSeen bounds what is remembered: some 4 MB. Only what is rightly signed, or comes with the secret, gets in.
+const maxSeen = 1 << 16
+
+// seen remembers digests for a while. When it is full it takes no more: what isn't remembered could be sent twice, so it
+// counts as sent before.
+type seen struct {
+	most int
+	keep time.Duration
+
+	mu     sync.Mutex
+	known  map[[32]byte]time.Time // until when
+	oldest []remembered           // in the order in which they end
+}
+
+type remembered struct {
+	digest [32]byte
+	until  time.Time
+}
+
+func newSeen(most int, keep time.Duration) *seen {
+	return &seen{most: most, keep: keep, known: map[[32]byte]time.Time{}}
+}
+
+// claim says whether a digest comes for the first time, and remembers it.
+func (s *seen) claim(digest [32]byte, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := 0
+	for gone < len(s.oldest) && !s.oldest[gone].until.After(now) {
+		r := s.oldest[gone]
+		if s.known[r.digest].Equal(r.until) { // or it was forgotten, and claimed again since
+			delete(s.known, r.digest)
+		}
+		gone++
+	}
+	s.oldest = s.oldest[gone:]
+	if _, again := s.known[digest]; again || len(s.oldest) >= s.most {
+		return false
+	}
+	until := now.Add(s.keep)
+	s.known[digest] = until
+	s.oldest = append(s.oldest, remembered{digest, until})
+	return true
+}
+
+// forget makes a digest one that has yet to come: what it stood for didn't happen.
+func (s *seen) forget(digest [32]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, digest)
+}
+
+// bucket holds so many tokens, which come back evenly: the generic cell rate algorithm of ITU-T I.371.
+type bucket struct {
+	mu   sync.Mutex
+	full time.Time // when it is full again
+}
+
+// take takes a token, or returns how long until there is one.
+func (b *bucket) take(now time.Time, burst int, every time.Duration) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	empty := now.Add(time.Duration(burst) * every)
+	full := b.full
+	if full.Before(now) {
+		full = now
+	}
+	if full.After(empty) { // the clock was turned back
+		full = empty
+	}
+	full = full.Add(every)
+	if full.After(empty) {
+		return full.Sub(empty)
+	}
+	b.full = full
+	return 0
+}
