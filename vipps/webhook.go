@@ -28,7 +28,6 @@ const (
 	minWebhookSecret   = 16
 	maxWebhookSecrets  = 50 // 25 registrations an event, and their successors
 	maxWebhookURL      = 2048
-	maxPingID          = 256
 	webhookScheme      = "HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature="
 	maxSignedDate      = 64
 	signatureCharacter = 44 // of 32 bytes in base64
@@ -231,17 +230,10 @@ func (d *WebhookDelivery) MerchantLoginPing() (authReqID string, err error) {
 		return "", ErrOtherEvent
 	}
 	id, ok := o.text("auth_req_id")
-	if !ok || !isAuthReqID(id) {
+	if !ok || !usableAuthReqID(id) {
 		return "", &Error{Stage: StageWebhooks, Code: CodeInvalidResponse, Err: errors.New("auth_req_id is not of its form")}
 	}
 	return id, nil
-}
-
-// isAuthReqID follows OpenID Connect CIBA Core §7.3, and bounds the length.
-func isAuthReqID(id string) bool {
-	return id != "" && len(id) <= maxPingID && strings.IndexFunc(id, func(r rune) bool {
-		return r >= 0x80 || !isAlphanumeric(byte(r)) && r != '.' && r != '-' && r != '_' //nolint:gosec // G115: r < 0x80
-	}) < 0
 }
 
 // Tolerance returns how far the date of a delivery may be from ours for it to be fresh.

@@ -449,7 +449,7 @@ func TestMerchantLoginPing(t *testing.T) {
 		`{}`:                                    "other",
 		`{"AUTH_REQ_ID":"a"}`:                   "other",
 		`{"auth_req_id":null}`:                  "other",
-		`{"auth_req_id":"../../x"}`:             "",
+		`{"auth_req_id":"../../x"}`:             "../../x",
 		`{"auth_req_id":"a b"}`:                 "",
 		`{"auth_req_id":"å"}`:                   "",
 		`{"auth_req_id":"a\u0000"}`:             "",
@@ -460,8 +460,8 @@ func TestMerchantLoginPing(t *testing.T) {
 		`[]`:                                    "",
 		``:                                      "",
 		`null`:                                  "",
-		`{"auth_req_id":"` + strings.Repeat("a", 257) + `"}`: "",
-		`{"auth_req_id":"a"} {}`:                             "",
+		`{"auth_req_id":"` + strings.Repeat("a", 1025) + `"}`: "",
+		`{"auth_req_id":"a"} {}`:                              "",
 	} {
 		d := vipps.WebhookDelivery{Body: []byte(body)}
 		id, err := d.MerchantLoginPing()
