@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	zaplog "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -26,6 +27,7 @@ import (
 	"github.com/vippsauth/vippsauth/outbox"
 	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
+	"github.com/vippsauth/vippsauth/webhook"
 )
 
 // told stands in everything of a value that is a person's or a secret. Its first bytes are looked for in hex too.
@@ -70,6 +72,15 @@ func printable(t *testing.T) map[string]any {
 	}
 	param := fcgi.Param{Name: "HTTP_COOKIE", Value: told}
 	header := http.Header{"Cookie": {told}, "X-Vipps-Sub": {told}}
+	verifier, err := vipps.NewWebhookVerifier(vipps.WebhookConfig{URL: "https://o.example/", Secrets: []vipps.Secret{told}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hooks := webhook.Config{Verifier: verifier, ConsentRevokedSecret: told + "-more-and-more", EndSessions: func(string, time.Time) error { return nil }}
+	receiver, err := webhook.New(hooks)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]any{
 		"vipps.Secret": vipps.Secret(told), "vipps.Config": cfg, "vipps.Client": client, "vipps.User": user, "vipps.Login": vipps.Login{User: user},
 		"vipps.Address": address, "vipps.Account": account, "vipps.Callback": vipps.Callback{State: told, Code: told},
@@ -80,9 +91,12 @@ func printable(t *testing.T) map[string]any {
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
 		"outbox.Config":        events, "outbox.Outbox": box,
 		"merchant.Config": tills, "merchant.Logins": logins, "merchant.Request": merchant.Request{Phone: told, CustomerToken: told, ReturnTo: told},
-		"merchant.Status": merchant.Status{ID: told, Code: told, State: merchant.Approved, Login: &vipps.Login{User: user}},
+		"merchant.Status":    merchant.Status{ID: told, Code: told, State: merchant.Approved, Login: &vipps.Login{User: user}},
 		"forwardauth.Person": forwardauth.Person{Sub: told, Name: told, PhoneNumber: told},
-		"fcgi.Param":         param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
+		"vipps.Webhook":      vipps.Webhook{Secret: told}, "vipps.WebhookConfig": vipps.WebhookConfig{Secrets: []vipps.Secret{told}}, "vipps.WebhookVerifier": verifier,
+		"vipps.WebhookDelivery": vipps.WebhookDelivery{Body: []byte(told)}, "vipps.ConsentRevoked": vipps.ConsentRevoked{Sub: told},
+		"webhook.Config": hooks, "webhook.Receiver": receiver,
+		"fcgi.Param": param, "fcgi.Request": fcgi.Request{Params: []fcgi.Param{param}}, "fcgi.Answer": fcgi.Answer{Header: header, Body: []byte(told)},
 		"caddymodule.Handler": caddymodule.Handler{ClientSecret: told, CookieKeys: []string{told}, Allow: []string{told}},
 	}
 }
@@ -103,6 +117,7 @@ func shownByJSON() []string {
 		"vipps.User", "vipps.Login", "vipps.Address", "vipps.Account", "vipps.PendingLogin", "caddymodule.Handler", "forwardauth.Policy", "vipps.Callback", "vipps.LoginRequest",
 		"vipps.MerchantLoginRequest", "vipps.PendingMerchantLogin",
 		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer", "merchant.Request", "merchant.Status",
+		"vipps.Consents", "vipps.ConsentAnswer", "vipps.WebhookDelivery", "vipps.ConsentRevoked", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
 	}
 }
 

@@ -109,6 +109,8 @@ func TestSec_D51_EveryParserIsFuzzed(t *testing.T) {
 		"session .*Jar_Get", "session .*Jar_Chunks", "session .*Box_Open", "session .*Reader", "session .*StripCookies", "session .*ParseKey",
 		"vipps .*Callback", "vipps .*IDTokenHeader", "vipps .*IDTokenPayload", "vipps .*JWKS", "vipps .*Userinfo", "vipps .*Metadata",
 		"vipps .*AppCallback", "vipps .*QRCallback",
+		"vipps .*Callback", "vipps .*IDTokenHeader", "vipps .*IDTokenPayload", "vipps .*JWKS", "vipps .*Userinfo", "vipps .*Metadata", "vipps .*WebhookAuthorization", "vipps .*ConsentRevoked",
+		"vipps .*AppCallback",
 		"caddymodule .*UnmarshalCaddyfile", "caddymodule .*Adapt", "cmd/vippsauth .*ConfigFile",
 	} {
 		found := false
