@@ -87,7 +87,7 @@ type BreakInfo struct {
 
 // Breaks lists every kind that Control.Break takes.
 func Breaks() []BreakInfo {
-	return slices.Concat(loginBreaks(), merchantBreaks(), webhookBreaks(), revokedBreaks())
+	return slices.Concat(loginBreaks(), merchantBreaks(), webhookBreaks(), revokedBreaks(), qrBreaks())
 }
 
 func loginBreaks() []BreakInfo {

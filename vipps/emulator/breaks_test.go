@@ -222,7 +222,7 @@ func TestBreaks(t *testing.T) {
 // testedElsewhere says which test has the faults of an answer that no browser's login sees.
 var testedElsewhere = map[string]string{
 	"merchant": "ciba_test.go", "app-callback": "TestAppToAppErrors", "access-token": "TestAccessToken", "webhook": "TestWebhookBreaks",
-	"consent-revoked": "TestConsentRevokedBreaks",
+	"consent-revoked": "TestConsentRevokedBreaks", "qr": "TestQRBreaks",
 }
 
 func discoveryHas(t *testing.T, name, suffix string) func(*emulator.Server, broken) bool {

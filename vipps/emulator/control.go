@@ -13,6 +13,7 @@ import (
 //
 //	POST /_emulator/<verb>   a JSON object with the verb's arguments; 200 {"ok":true}, or 400 and {"error","error_description"}
 //	GET  /_emulator/         a page with the state and buttons
+//	GET  /_emulator/qr       a page that prints QR codes and scans them
 //	GET  /_emulator/state    the state as JSON, counts of calls included
 //
 //	add-client          {"id","secret","name","redirect_uris":[],"app_uris":[],"scopes":[],"auth_method","advanced","msn",
@@ -34,6 +35,9 @@ import (
 //	revoke-consent      {"who"}
 //	auto-approve        {"phone"}
 //	deny                {"code":"access_denied"}
+//	add-qr              {"id","description","client_id","callback_uri" or "redirect_uri","scopes":[]}
+//	remove-qr           {"id"}
+//	scan-qr             {"id","phone","cancel":false}   where the phone's browser goes is in the header Location
 //	ping                {"client_id","auth_req_id"}
 //	deliver-now         {}
 //	revoke-api-tokens   {}
@@ -331,8 +335,8 @@ func (c *Control) Deny(code string) error {
 	return nil
 }
 
-// Reset forgets all but clients, people and keys: logins under way, codes, tokens, browsers, consents, faults, modes, counts, and what
-// Advance did to the clock.
+// Reset forgets all but clients, people, QR codes and keys: logins under way, codes, tokens, browsers, consents, webhooks, faults,
+// modes, counts, and what Advance did to the clock.
 func (c *Control) Reset() {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()

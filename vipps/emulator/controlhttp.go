@@ -78,7 +78,7 @@ func (c *Control) verbs() []verb {
 		{"auto-approve", `{"phone":"4790000001"}`, takes(func(a struct{ Phone string }) error { return c.AutoApprove(a.Phone) })},
 		{"deny", `{"code":"access_denied"}`, takes(func(a struct{ Code string }) error { return c.Deny(a.Code) })},
 		{"reset", `{}`, takes(func(struct{}) error { c.Reset(); return nil })},
-	}, c.merchantVerbs(), c.deliveryVerbs())
+	}, c.merchantVerbs(), c.deliveryVerbs(), c.qrVerbs())
 }
 
 // orOne is a count that may be left out.
@@ -206,6 +206,12 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 		e.showControl(w, r)
 	case r.Method == http.MethodGet && name == "state":
 		writeJSON(w, http.StatusOK, e.Control().snapshot())
+	case r.Method == http.MethodGet && name == "qr":
+		e.showQR(w, r)
+	case r.Method == http.MethodGet && name == "qr.png":
+		e.serveQRImage(w, r)
+	case r.Method == http.MethodPost && name == "qr":
+		e.postQR(w, r)
 	case r.Method == http.MethodPost:
 		e.runVerb(w, r, name)
 	case name == "" || name == "state":

@@ -27,6 +27,7 @@ type snapshot struct {
 	Breaks             map[string]int   `json:"breaks"`
 	MerchantLogins     []MerchantLogin  `json:"merchant_logins"`
 	Webhooks           []WebhookInfo    `json:"webhooks"`
+	QRs                []jsonQR         `json:"qr_codes"`
 	Deliveries         []Delivery       `json:"deliveries"`
 }
 
@@ -53,7 +54,7 @@ func (c *Control) snapshot() snapshot {
 		Issuer: c.e.Issuer(), Now: c.e.nowLocked().UTC().Format(time.RFC3339), NoDialog: st.noDialog, AutoApprove: st.auto, Deny: st.deny,
 		RememberDefault: st.remember, Calls: maps.Clone(st.calls), Log: slices.Clone(st.log), Breaks: maps.Clone(st.breaks),
 		Clients: []snapshotClient{}, People: []snapshotPerson{}, MerchantLogins: c.e.merchantLogins(),
-		Webhooks: st.listWebhooks(), Deliveries: st.listDeliveries(),
+		Webhooks: st.listWebhooks(), QRs: st.listQRs(), Deliveries: st.listDeliveries(),
 	}
 	for _, b := range st.browsers.byKey {
 		if b.person != "" {

@@ -33,6 +33,8 @@ type Config struct {
 	Clients []Client
 	// People are the persons who can log in. Nil: the dozen of FixturePeople.
 	People []Person
+	// QRs are the QR codes known from the start; Control.AddQR adds more.
+	QRs []QRCode
 	// Now is the clock, to which Control.Advance adds. Nil: time.Now.
 	Now func() time.Time
 	// RSABits is the size of the RSA signing keys, 1024 to 4096. Zero: 2048. (The real one has 4096; sizes below 2048 are there to
@@ -111,6 +113,9 @@ func New(cfg Config) (*Emulator, error) {
 	}
 	for _, c := range cfg.Clients {
 		errs = append(errs, e.Control().AddClient(c))
+	}
+	for _, q := range cfg.QRs {
+		errs = append(errs, e.Control().AddQR(q))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -79,6 +79,9 @@ func (e *Emulator) merchantClaims(client *Client, g *grant, now time.Time) map[s
 	if g.flow == flowCIBARedirect || e.take(BreakMerchantAuthReqID) {
 		claims["auth_req_id"] = g.authReqID
 	}
+	if g.qr != nil {
+		claims["qr_id"], claims["qr_description"] = g.qr.ID, g.qr.Description
+	}
 	if e.take(BreakMerchantNonce) {
 		claims["nonce"] = g.req.nonce
 	}

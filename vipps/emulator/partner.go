@@ -38,7 +38,6 @@ func (e *Emulator) clientByMSN(msn string) (Client, error) {
 // authenticatePartner says which client a partner acts for: the one of the Merchant-Serial-Number, which has to be one that uses
 // client_secret_basic.
 func (e *Emulator) authenticatePartner(w http.ResponseWriter, r *http.Request, form url.Values) (Client, *tokenError) {
-	note(w, SeenPartner)
 	if form.Has("client_secret") {
 		return Client{}, badToken("More than one client authentication method was used.")
 	}
@@ -46,6 +45,7 @@ func (e *Emulator) authenticatePartner(w http.ResponseWriter, r *http.Request, f
 	if !ok || !partner.Partner {
 		return Client{}, invalidClient(" The bearer token is not a partner's, or it has expired.")
 	}
+	note(w, SeenPartner)
 	header := r.Header.Values("Merchant-Serial-Number")
 	if len(header) != 1 {
 		return Client{}, invalidClient(" The header Merchant-Serial-Number is missing.")

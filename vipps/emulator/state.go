@@ -131,6 +131,7 @@ type grant struct {
 	flow      flow
 	authReqID string
 	ttl       time.Duration // of the access token; zero: as Config says
+	qr        *QRCode
 }
 
 // state is everything that changes while an Emulator runs, but its keys.
@@ -146,6 +147,9 @@ type state struct {
 	consents table[map[string]bool] // by consentKey: scopes
 	pushes   table[*push]           // by auth_req_id
 	merchant merchantState
+
+	qrs      []*QRCode
+	qrLogins table[*grant] // by auth_req_id
 
 	apiTokens  table[apiToken]
 	webhooks   []*webhook
@@ -172,11 +176,13 @@ func (s *state) init() {
 	s.reset()
 }
 
-// reset clears all but clients and people.
+// reset clears all but clients, people and QR codes.
 func (s *state) reset() {
 	*s = state{
 		clients:  s.clients,
 		people:   s.people,
+		qrs:      s.qrs,
+		qrLogins: newTable[*grant](maxEntries),
 		attempts: newTable[*attempt](maxEntries),
 		codes:    newTable[*grant](maxEntries),
 		tokens:   newTable[*grant](maxPushes),

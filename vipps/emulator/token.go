@@ -88,6 +88,10 @@ func (e *Emulator) token(w http.ResponseWriter, r *http.Request) (map[string]any
 		return e.cibaToken(w, &client, form)
 	case grantCIBARedirect:
 		return e.cibaRedirectToken(&client, form)
+	case grantQR:
+		return e.qrToken(&client, form)
+	case grantQRRedirect:
+		return e.qrRedirectToken(&client, form)
 	}
 	return nil, oauthError("unsupported_grant_type", "The authorization grant type is not supported by the authorization server.")
 }
@@ -218,7 +222,7 @@ func (e *Emulator) tokenAnswer(client *Client, g *grant, access string) (map[str
 		"scope":        strings.Join(g.req.scopes, " "),
 		"token_type":   "bearer",
 	}
-	if g.flow == flowCIBA {
+	if g.ttl != 0 {
 		answer["expires_in"], answer["token_type"] = int(g.ttl/time.Second), "Bearer"
 		delete(answer, "scope")
 	}
