@@ -51,7 +51,8 @@ type push struct {
 	reason   string // error code, when denied
 	told     bool   // the client knows that it is over
 	authTime time.Time
-	code     string // of the browser flow, once approved
+	settled  time.Time // when the person answered
+	code     string    // of the browser flow, once approved
 
 	interval time.Duration
 	answered time.Time // when the start or the last poll was answered
@@ -202,7 +203,6 @@ func (e *Emulator) startPush(p *push) *tokenError {
 	}
 	e.state.pushes.put(p.id, p)
 	e.state.merchant.byPerson[p.person] = append(e.state.merchant.byPerson[p.person], p.id)
-	e.state.merchant.changes++
 	e.answerByItself(p)
 	return nil
 }

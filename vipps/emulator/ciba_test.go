@@ -107,7 +107,7 @@ func TestMerchantLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := claims(t, idToken)
-	want := map[string]any{"iss": s.Issuer, "aud": "shop", "sub": sub, "iat": c["iat"], "exp": c["iat"].(float64) + 600}
+	want := map[string]any{"iss": s.Issuer, "aud": "shop", "msn": "123456", "sub": sub, "iat": c["iat"], "exp": c["iat"].(float64) + 600}
 	if d := cmp.Diff(want, c); d != "" || !verifies(t, s, idToken) || header(t, idToken)["alg"] != "ES256" {
 		t.Errorf("ID token %v (-want +got):\n%s", header(t, idToken), d)
 	}

@@ -123,22 +123,22 @@ func (e *Emulator) answerPush(p *push, denial string, tick func(b box) bool) err
 		return errNotWaiting
 	}
 	if denial != "" {
-		e.state.merchant.changes++
-		p.state, p.reason = pushDenied, denial
+		p.state, p.reason, p.settled = pushDenied, denial, now
 		return nil
 	}
 	p.req.answers = newAnswers(e.state.lacking(&p.req, p.person), tick, p.norsk(), now)
 	if !p.req.answers.complete() {
 		return errIncomplete
 	}
-	e.state.merchant.changes++
 	e.state.consent(p.req.clientID, p.person, p.req.scopes)
-	p.state, p.authTime = pushApproved, now
-	if p.browser {
-		p.code = e.state.issue(&p.req, p.person, now, now)
-		g, _ := e.state.codes.get(p.code)
-		g.flow, g.authReqID = flowCIBARedirect, p.id
+	p.state, p.authTime, p.settled = pushApproved, now, now
+	if !p.browser {
+		e.pingLocked(p.req.clientID, p.id)
+		return nil
 	}
+	p.code = e.state.issue(&p.req, p.person, now, now)
+	g, _ := e.state.codes.get(p.code)
+	g.flow, g.authReqID = flowCIBARedirect, p.id
 	return nil
 }
 
@@ -203,7 +203,6 @@ func (c *Control) MerchantExpire(who string) error {
 		return errNotWaiting
 	}
 	p.expires = c.e.nowLocked()
-	c.e.state.merchant.changes++
 	return nil
 }
 

@@ -39,7 +39,6 @@ type merchantState struct {
 	byPerson map[string][]string // auth_req_ids, the oldest first; may hold some that are over
 	limit    int
 	interval time.Duration
-	changes  int // so that the page that plays the phone knows when to look again
 
 	polls     string // a mode of Control.MerchantPollMode
 	pollsLeft int    // for so many polls; zero: until it is changed
@@ -119,7 +118,6 @@ func (e *Emulator) poll(client *Client, id string, arrived time.Time) (string, *
 	}
 	if p.state == pushWaiting && p.over(now) {
 		p.state = pushExpired
-		e.state.merchant.changes++
 	}
 	p.told = p.state != pushWaiting
 	switch {
@@ -135,7 +133,6 @@ func (e *Emulator) poll(client *Client, id string, arrived time.Time) (string, *
 		return "", nil, invalidGrant("The auth_req_id was used already.")
 	}
 	p.state = pushDone
-	e.state.merchant.changes++
 	g := &grant{req: p.req, person: p.person, authTime: p.authTime, sid: newUUID(), issued: now, flow: flowCIBA, authReqID: p.id, ttl: cibaTTL}
 	access := "ciba." + newOpaque()
 	e.state.tokens.put(access, g)
@@ -220,6 +217,5 @@ func (e *Emulator) cibaRedirectToken(client *Client, form url.Values) (map[strin
 func (e *Emulator) pushRedeemed(id string) {
 	if p, ok := e.state.pushes.get(id); ok {
 		p.state, p.code = pushDone, ""
-		e.state.merchant.changes++
 	}
 }

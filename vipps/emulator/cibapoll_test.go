@@ -302,7 +302,7 @@ func TestMerchantLoginToWebpage(t *testing.T) {
 	}
 	idToken := tok["id_token"].(string)
 	c := claims(t, idToken)
-	if len(c) != 6 || c["auth_req_id"] != id || c["aud"] != "shop" || header(t, idToken)["alg"] != "ES256" || !verifies(t, s, idToken) || c["exp"].(float64)-c["iat"].(float64) != 600 {
+	if len(c) != 7 || c["auth_req_id"] != id || c["aud"] != "shop" || header(t, idToken)["alg"] != "ES256" || !verifies(t, s, idToken) || c["exp"].(float64)-c["iat"].(float64) != 600 {
 		t.Errorf("%v", c)
 	}
 	if u := userinfo(t, s, access); u.json(t)["sub"] != c["sub"] {
@@ -504,5 +504,28 @@ func TestManyMerchantLogins(t *testing.T) {
 	}
 	if n := len(e.Control().MerchantLogins()); n != many {
 		t.Errorf("%d logins", n)
+	}
+}
+
+// An approval in the app is told to the client's webhooks; what ends in a browser, and a denial, aren't.
+func TestMerchantApprovalPings(t *testing.T) {
+	t.Parallel()
+	s := startHooks(t)
+	if err := s.Control().AddRedirectURI("shop", landing); err != nil {
+		t.Fatal(err)
+	}
+	rc := newReceiver(t)
+	register(t, s, rc.URL+"/hook")
+	denied := begin(t, s)
+	if err := s.Control().MerchantDeny(denied, ""); err != nil {
+		t.Fatal(err)
+	}
+	approved(t, s)
+	id := begin(t, s)
+	if err := s.Control().MerchantApprove(id); err != nil {
+		t.Fatal(err)
+	}
+	if a := rc.until(t, 1); len(a) != 1 || a[0].body != `{"auth_req_id":"`+id+`"}` {
+		t.Errorf("%+v", a)
 	}
 }

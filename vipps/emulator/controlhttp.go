@@ -202,6 +202,8 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	}
 	name := strings.TrimPrefix(r.URL.Path, pathControl)
 	switch {
+	case name == "phone":
+		e.servePhone(w, r)
 	case r.Method == http.MethodGet && name == "":
 		e.showControl(w, r)
 	case r.Method == http.MethodGet && name == "state":

@@ -66,13 +66,14 @@ func (e *Emulator) browserClaims(client *Client, g *grant, access string, now ti
 	return claims
 }
 
-// merchantClaims are those of merchant-initiated login: aud a string, ten minutes, and not much more. The auth_req_id is there where
-// a code from a browser was exchanged.
+// merchantClaims are those of merchant-initiated login: aud a string, ten minutes, and not much more. The documents' samples are
+// older than msn. The auth_req_id is there where a code from a browser was exchanged.
 func (e *Emulator) merchantClaims(client *Client, g *grant, now time.Time) map[string]any {
 	claims := map[string]any{
 		"iss": e.Issuer(),
 		"sub": subject(client.ID, g.person),
 		"aud": client.ID,
+		"msn": client.MSN,
 		"exp": now.Add(10 * time.Minute).Unix(),
 		"iat": now.Unix(),
 	}

@@ -43,6 +43,11 @@ type scopeView struct{ Scope, Label, Value string }
 // render writes a page. Nothing on it comes from elsewhere or runs; form-action is left open because browsers apply it to the
 // redirect back to the client too.
 func render(w http.ResponseWriter, status int, name string, v any) {
+	renderWith(w, status, name, v, "")
+}
+
+// renderWith is render for a page that may do more than others: more goes to the end of the Content-Security-Policy.
+func renderWith(w http.ResponseWriter, status int, name string, v any, more string) {
 	var buf bytes.Buffer
 	if err := templates.ExecuteTemplate(&buf, name, v); err != nil {
 		http.Error(w, "vippsauth emulator: rendering the page failed", http.StatusInternalServerError)
@@ -53,6 +58,7 @@ func render(w http.ResponseWriter, status int, name string, v any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language, Cookie")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"+more)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "same-origin") // "no-referrer" would make browsers send Origin: null with our own forms

@@ -16,7 +16,12 @@ type texts struct {
 	ErrorTitle, ErrorText, ErrorHint                                           string
 	ReturnTitle, ReturnText, ReturnHere, ReturnElsewhere, ReturnHint           string
 
+	PhonesTitle, PhonesText, PhonesWhose, PhonesAll, PhonesShow                   string
+	PushNone, PushCode, PushAsks, PushAsksNothing, PushBrowser, PushApprove       string
+	PushDeny, PushExpires, PushOver, PushLink, PushApproved, PushDenied, PushLate string
+
 	scopes map[string]string
+	states map[string]string // of merchant-initiated logins
 }
 
 func english() texts {
@@ -56,6 +61,27 @@ func english() texts {
 		ReturnHere:      "Return in this browser",
 		ReturnElsewhere: "Or open this address in another browser",
 		ReturnHint:      "It works once.",
+		PhonesTitle:     "Phones",
+		PhonesText:      "Logins that a merchant starts arrive here, as a message would in the app.",
+		PhonesWhose:     "Whose phone",
+		PhonesAll:       "Everybody's",
+		PhonesShow:      "Show",
+		PushNone:        "No message. New ones appear by themselves; without a script, load the page again.",
+		PushCode:        "wants you to log in. Go on only if you see or hear the same code there:",
+		PushAsks:        "You share:",
+		PushAsksNothing: "You share nothing that you haven't shared before.",
+		PushBrowser:     "Goes on in the phone's browser.",
+		PushApprove:     "Approve",
+		PushDeny:        "Deny",
+		PushExpires:     "Ends by itself in",
+		PushOver:        "A moment ago",
+		PushLink:        "The phone's browser opens",
+		PushApproved:    "Approved.",
+		PushDenied:      "Denied.",
+		PushLate:        "That login isn't waiting any more.",
+		states: map[string]string{
+			"approved": "approved", "denied": "denied", "expired": "ended by itself", "done": "approved, and the merchant has it",
+		},
 		scopes: map[string]string{
 			"name": "Name", "phoneNumber": "Phone number", "email": "E-mail", "address": "Addresses", "birthDate": "Date of birth",
 			"gender": "Gender", "nin": "National identity number", "accountNumbers": "Account numbers",
@@ -100,6 +126,27 @@ func norwegian() texts {
 		ReturnHere:      "Gå tilbake i denne nettleseren",
 		ReturnElsewhere: "Eller åpne denne adressen i en annen nettleser",
 		ReturnHint:      "Den virker én gang.",
+		PhonesTitle:     "Telefoner",
+		PhonesText:      "Innlogginger som et brukersted starter, kommer hit, slik en melding ville kommet i appen.",
+		PhonesWhose:     "Hvem sin telefon",
+		PhonesAll:       "Alles",
+		PhonesShow:      "Vis",
+		PushNone:        "Ingen melding. Nye kommer av seg selv; uten skript må du laste siden på nytt.",
+		PushCode:        "ber deg logge inn. Gå bare videre om du ser eller hører den samme koden der:",
+		PushAsks:        "Du deler:",
+		PushAsksNothing: "Du deler ikke noe som du ikke har delt før.",
+		PushBrowser:     "Går videre i nettleseren på telefonen.",
+		PushApprove:     "Godkjenn",
+		PushDeny:        "Avslå",
+		PushExpires:     "Slutter av seg selv om",
+		PushOver:        "Nettopp",
+		PushLink:        "Nettleseren på telefonen åpner",
+		PushApproved:    "Godkjent.",
+		PushDenied:      "Avslått.",
+		PushLate:        "Den innloggingen venter ikke lenger.",
+		states: map[string]string{
+			"approved": "godkjent", "denied": "avslått", "expired": "sluttet av seg selv", "done": "godkjent, og brukerstedet har den",
+		},
 		scopes: map[string]string{
 			"name": "Navn", "phoneNumber": "Telefonnummer", "email": "E-post", "address": "Adresser", "birthDate": "Fødselsdato",
 			"gender": "Kjønn", "nin": "Fødselsnummer", "accountNumbers": "Kontonumre",
