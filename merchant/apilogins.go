@@ -2,7 +2,6 @@ package merchant
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -49,7 +48,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request, caller, id string) e
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait + slack)) // always there on a connection of net/http
-		if st, err = a.changed(ctx, caller, id, st.State); err != nil {
+		if st, err = a.logins.Wait(ctx, caller, id, Pending); err != nil {
 			return err
 		}
 	}
@@ -69,23 +68,7 @@ func noBody(r *http.Request) error {
 
 // status says how a login of a caller stands.
 func (a *API) status(ctx context.Context, caller, id string) (Status, error) {
-	st, err := a.logins.Wait(ctx, caller, id, "")
-	if st.ID == "" {
-		st.ID = id
-	}
-	return st, err
-}
-
-// changed waits until a login isn't as it was, or ctx ends, and says how it stands.
-func (a *API) changed(ctx context.Context, caller, id string, was State) (Status, error) {
-	st, err := a.logins.Wait(ctx, caller, id, was)
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return a.status(context.WithoutCancel(ctx), caller, id)
-	}
-	if st.ID == "" {
-		st.ID = id
-	}
-	return st, err
+	return a.logins.Wait(ctx, caller, id, "")
 }
 
 // taken takes the result of a login that is approved, for an answer that is written next. It leaves it where it is when the

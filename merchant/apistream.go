@@ -44,21 +44,24 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, 
 			return nil //nolint:nilerr // the status line is gone; marshal takes everything that say returns
 		}
 		for was := st.State; st.State == was; {
-			if st, err = a.next(ctx, caller, id, was); err != nil {
+			var timeUp bool
+			if st, timeUp, err = a.next(ctx, caller, id, was); err != nil {
 				return nil //nolint:nilerr // the login is forgotten: nothing more to say
 			}
-			if st.State == was && (ctx.Err() != nil || !out.comment()) {
+			if st.State == was && (ctx.Err() != nil || !timeUp || !out.comment()) {
 				return nil
 			}
 		}
 	}
 }
 
-// next waits for a change, no longer than until the next heartbeat is due.
-func (a *API) next(ctx context.Context, caller, id string, was State) (Status, error) {
+// next waits for a change, no longer than until the next heartbeat is due, which is timeUp. When there is neither, nothing will
+// change any more: the service stops.
+func (a *API) next(ctx context.Context, caller, id string, was State) (st Status, timeUp bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, heartbeat)
 	defer cancel()
-	return a.changed(ctx, caller, id, was)
+	st, err = a.logins.Wait(ctx, caller, id, was)
+	return st, ctx.Err() != nil, err
 }
 
 // An eventWriter writes server-sent events.

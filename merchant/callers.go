@@ -52,7 +52,7 @@ var (
 	errCallerName = errors.New("has a name that can't be used: 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit")
 	errCallerHash = errors.New("holds no SHA-256 hash: 64 hexadecimal digits, which vippsauth keygen --token prints; never the token itself")
 	errCallerTwin = errors.New("has the same token as another one: give each caller its own")
-	errCertName   = errors.New("names no certificate: write the common name of the caller's certificate, at most 256 characters, behind certificate:")
+	errCertName   = errors.New("names no certificate: write the common name of the caller's certificate, at most 256 characters, behind the word certificate and a colon")
 	errCertTwin   = errors.New("names the same certificate as another one: give each caller its own")
 )
 

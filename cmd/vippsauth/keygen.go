@@ -1,26 +1,44 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vippsauth/vippsauth/merchant"
 	"github.com/vippsauth/vippsauth/session"
 )
 
 func (p *program) keygenCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "keygen",
-		Short:   "Print a fresh cookie key",
+	var token bool
+	cmd := &cobra.Command{
+		Use:     "keygen [--token]",
+		Short:   "Print a fresh cookie key, or the token of a caller",
 		GroupID: groupMore,
 		Long: `Print a fresh key for cookie_keys: 32 random bytes in base64. It is a secret.
 
 To rotate, put a new key in front of the old one: the first seals, all open. Take the
-old one out when session_ttl has passed.`,
+old one out when session_ttl has passed.
+
+With --token, print a fresh token for a program that starts logins with a phone number,
+and below it the entry for merchant_callers, which holds only its hash. Give the token
+to the program, and put the entry into the settings with a name of your choice. To
+rotate, list a second entry with the same name, and take the first one out later.`,
 		Example: `  vippsauth keygen > cookie-keys && chmod 600 cookie-keys
-  vippsauth serve --cookie-keys-file cookie-keys ...`,
+  vippsauth serve --cookie-keys-file cookie-keys ...
+
+  vippsauth keygen --token`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if token {
+				var b [32]byte
+				_, _ = rand.Read(b[:]) // never fails: the program would end
+				text := base64.RawURLEncoding.EncodeToString(b[:])
+				fmt.Fprintf(p.stdout, "%s\ncaller=%s\n", text, merchant.HashToken(text))
+				return nil
+			}
 			key, err := session.NewKey()
 			if err != nil {
 				return &failure{err}
@@ -29,4 +47,6 @@ old one out when session_ttl has passed.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&token, "token", false, "print a caller's token and its entry for merchant_callers")
+	return cmd
 }

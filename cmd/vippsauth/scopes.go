@@ -47,16 +47,21 @@ func claimsOf(scope string) []string {
 
 // checkScopes warns of scopes that Vipps doesn't know. Those of another provider are its own affair.
 func (c *config) checkScopes(rep *report) {
-	if !rep.asksVipps() || rep.has("scopes") {
+	checkScopesOf(rep, "scopes", c.scopes)
+	checkScopesOf(rep, "merchant_scopes", c.merchant.scopes)
+}
+
+func checkScopesOf(rep *report, setting string, scopes []string) {
+	if !rep.asksVipps() || rep.has(setting) {
 		return
 	}
 	known := vippsScopes()
-	for i, scope := range c.scopes {
+	for i, scope := range scopes {
 		if slices.Contains(known, scope) || scope == legacyNIN {
 			continue
 		}
 		if strings.Contains(scope, ",") {
-			rep.add(problem{rep.source("scopes"), "scopes", fmt.Sprintf("scope %d holds a comma", i+1), "put blanks between scopes, as in openid name phoneNumber"})
+			rep.add(problem{rep.source(setting), setting, fmt.Sprintf("scope %d holds a comma", i+1), "put blanks between scopes, as in openid name phoneNumber"})
 			continue
 		}
 		mend := "the scopes are " + strings.Join(known, ", ")
@@ -64,7 +69,7 @@ func (c *config) checkScopes(rep *report) {
 			mend = "did you mean " + near + "?"
 		}
 		rep.warn(problem{
-			rep.source("scopes"), "scopes",
+			rep.source(setting), setting,
 			fmt.Sprintf("scope %d is none that Vipps documents, which makes logins fail with invalid_scope, or is dropped without a word", i+1), mend,
 		})
 	}

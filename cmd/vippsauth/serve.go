@@ -87,7 +87,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	if err := s.build(c, issuer); err != nil {
 		return err
 	}
-	s.handler = s.mainHandler(c)
+	s.handler = s.withMerchant(s.mainHandler(c))
 	c.printRegistration(p.stdout, rep.registrations)
 	for _, r := range rep.registrations {
 		if c.environment == envEmulator {
@@ -98,7 +98,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 		}
 	}
 	listening := []zap.Field{zap.Stringer("listen", s.site[0].Addr()), zap.Stringer("ops_listen", s.opsLn.Addr())}
-	for _, l := range []struct{ key, addr string }{{"authz_listen", c.authzListen}, {"grpc_listen", c.grpcListen}, {"fcgi_listen", c.fcgiListen}} {
+	for _, l := range []struct{ key, addr string }{{"authz_listen", c.authzListen}, {"grpc_listen", c.grpcListen}, {"fcgi_listen", c.fcgiListen}, {"merchant_listen", c.merchant.listen}} {
 		if l.addr != "" {
 			listening = append(listening, zap.String(l.key, l.addr))
 		}
@@ -132,6 +132,7 @@ func (s *service) listen(ctx context.Context, c *config, known []forwardauth.Reg
 	s.site = []net.Listener{on("listen", c.listen)}
 	s.opsLn, s.authz = on("ops_listen", c.opsListen), on("authz_listen", c.authzListen)
 	s.grpc, s.fcgi = on("grpc_listen", c.grpcListen), on("fcgi_listen", c.fcgiListen)
+	s.callers = on("merchant_listen", c.merchant.listen)
 	if c.environment == envEmulator {
 		if emu, err = c.startEmulator(known); err != nil { //nolint:contextcheck // it runs until Close
 			errs = append(errs, listenError("emulator_listen", c.emulatorListen, err))
@@ -165,8 +166,13 @@ func (s *service) build(c *config, issuer string) error {
 		s.revocations = forwardauth.NewRevocationKeeper(cfg.State, forwardauth.NewRevocationFile(path), func() *zap.Logger { return s.log }, nil)
 	}
 	s.log.Info(c.aboutLogout())
-	s.engine, err = forwardauth.New(cfg)
-	return err
+	if err := s.buildMerchant(c, clients[0], keys, &cfg); err != nil {
+		return err
+	}
+	if s.engine, err = forwardauth.New(cfg); err != nil {
+		return err
+	}
+	return s.serveMerchant(c)
 }
 
 // startEmulator starts the emulator of environment emulator, with our clients known to it.

@@ -39,6 +39,7 @@ type service struct {
 	ops     *ops
 
 	revocations *forwardauth.RevocationKeeper // nil: logouts end with the process
+	merchant    *merchantSide                 // nil: nobody may start logins with a phone number
 
 	site    []net.Listener // where browsers or the proxy come in
 	handler http.Handler   // of site
@@ -46,6 +47,7 @@ type service struct {
 	authz   net.Listener   // nil: /_vipps/authz/ is on site
 	grpc    net.Listener   // nil: nobody asks over gRPC
 	fcgi    net.Listener   // nil: nobody asks over FastCGI
+	callers net.Listener   // nil: no caller of the merchant API shows a certificate
 	opsLn   net.Listener
 }
 
@@ -59,9 +61,11 @@ func (s *service) run(ctx context.Context) error {
 
 	stopRevocations := s.keepRevocations(ctx)
 	defer stopRevocations() // after the last request, which may be a logout
+	stopMerchant := s.runMerchant(ctx)
+	defer stopMerchant()
 
 	var running sync.WaitGroup
-	failed := make(chan error, len(s.site)+3)
+	failed := make(chan error, len(s.site)+4)
 	serve := func(srv *http.Server, ln net.Listener) {
 		guarded := &stallGuard{Listener: ln, patience: stallTime}
 		if srv.ReadTimeout == 0 {
@@ -77,7 +81,16 @@ func (s *service) run(ctx context.Context) error {
 	for _, ln := range s.site {
 		serve(main, ln)
 	}
+	s.endMerchantWaits(main)
 	front := []stopper{main}
+	if srv, ln := s.merchantServer(requests); srv != nil {
+		running.Go(func() {
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+		front = append(front, srv)
+	}
 	if s.authz != nil {
 		srv := s.server(requests, onlyAuthz(s.engine.ForwardAuth()), false)
 		serve(srv, s.authz)

@@ -66,6 +66,7 @@ type config struct {
 	revocationsFile                                         string // noRevocationsFile: none; empty: beside the keys
 
 	cookieDomain, authURL string
+	merchant              merchantSettings
 	policies              []forwardauth.Policy
 
 	sites   []*config            // each whole, with one public URL
@@ -85,7 +86,7 @@ const (
 
 // settingsTable is every setting there is, in the order of the documentation.
 func settingsTable() []setting {
-	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), sessionSettings(), logSettings())
+	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), sessionSettings(), merchantTable(), logSettings())
 }
 
 func vippsSettings() []setting {

@@ -46,7 +46,11 @@ func (c *config) validate(rep *report) {
 	if err == nil {
 		c.checkUnused(rep, engine.UnusedScopes())
 		rep.registrations = engine.Registrations()
+		c.registerMerchant(rep.registrations)
+	} else {
+		engine = nil
 	}
+	c.checkMerchant(rep, clients[0], keys, engine)
 }
 
 // checkProvider looks at which provider is meant, and at what we are to it.
@@ -101,6 +105,7 @@ func (c *config) checkAddresses(rep *report) {
 		{"authz_listen", c.authzListen},
 		{"grpc_listen", c.grpcListen},
 		{"fcgi_listen", c.fcgiListen},
+		{"merchant_listen", c.merchant.listen},
 		{"emulator_listen", c.emulatorAddr()},
 	} {
 		if other, taken := used[l.addr]; taken && l.addr != "" && !endsInPortZero(l.addr) && !rep.has(l.key) {

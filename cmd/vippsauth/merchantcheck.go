@@ -1,0 +1,101 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/merchant"
+	"github.com/vippsauth/vippsauth/session"
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// checkMerchant looks at the logins that a merchant starts. engine is nil where it could not be made.
+func (c *config) checkMerchant(rep *report, client *vipps.Client, keys session.Keys, engine *forwardauth.Engine) {
+	c.checkMerchantListener(rep)
+	if !c.offersMerchantLogins() {
+		for _, s := range merchantTable() {
+			if s.key != "merchant_callers" && s.key != "merchant_operators" && rep.isSet(s.key) && !rep.has(s.key) {
+				rep.add(problem{rep.source(s.key), s.key, "is set, but nobody may start such logins", "name who may, in merchant_callers or merchant_operators, or take it out"})
+			}
+		}
+		return
+	}
+	_, err := merchant.New(c.merchantConfig(client, keys))
+	rep.addErrors(err)
+	_, err = merchant.NewAPI(merchant.APIConfig{Logins: new(merchant.Logins), Callers: c.merchant.callers})
+	rep.addErrors(err)
+	if engine != nil && len(c.merchant.operators) > 0 {
+		_, err := engine.ForPeople(c.merchant.operators, nil)
+		rep.addErrors(err)
+	}
+}
+
+// checkMerchantListener looks at the listener for callers that show a certificate.
+func (c *config) checkMerchantListener(rep *report) {
+	byCertificate := slices.ContainsFunc(c.merchant.callers, func(caller string) bool { return strings.Contains(caller, "=certificate:") })
+	files := []string{"merchant_tls_certificate", "merchant_tls_key", "merchant_client_ca"}
+	switch {
+	case c.merchant.listen == "" && byCertificate:
+		rep.add(problem{rep.source("merchant_callers"), "merchant_callers", "lists a certificate, but nothing asks for one", "set merchant_listen, or give the caller a token: vippsauth keygen --token"})
+	case c.merchant.listen == "":
+		for _, key := range files {
+			if rep.isSet(key) && c.offersMerchantLogins() {
+				rep.add(problem{rep.source(key), key, "is set without merchant_listen, which would use it", "set merchant_listen too, or take it out"})
+			}
+		}
+	case !byCertificate && c.offersMerchantLogins():
+		rep.add(problem{rep.source("merchant_listen"), "merchant_listen", "serves callers that show a certificate, and merchant_callers lists none", "add one, as office=certificate:till.example.com, or take merchant_listen out"})
+	case byCertificate:
+		missing := false
+		for _, key := range files {
+			if !rep.isSet(key) {
+				missing = true
+				rep.add(problem{notSet, key, "is required with merchant_listen", howToSet(key)})
+			}
+		}
+		if !missing {
+			_, err := c.merchantTLS()
+			rep.addErrors(err)
+		}
+	}
+}
+
+// merchantTLS reads the certificates of the listener for callers that show one. It takes nobody without.
+func (c *config) merchantTLS() (*tls.Config, error) {
+	bad := func(setting, reason string) error { return &vipps.ConfigError{Setting: setting, Reason: reason} }
+	var errs []error
+	read := func(setting, path string) []byte {
+		text, err := readFile(path, maxConfigFile)
+		if err != nil {
+			errs = append(errs, bad(setting, "names a file that can't be read: "+reasonOf(err)))
+		}
+		return text
+	}
+	certificate, key := read("merchant_tls_certificate", c.merchant.certificate), read("merchant_tls_key", c.merchant.key)
+	authority := read("merchant_client_ca", c.merchant.authority)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil { // its text may quote the file
+		errs = append(errs, bad("merchant_tls_certificate", "and merchant_tls_key are no pair of a certificate and its key, both in PEM"))
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authority) {
+		errs = append(errs, bad("merchant_client_ca", "names a file that holds no certificate in PEM"))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    pool,
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+	}, nil
+}
