@@ -169,9 +169,9 @@ func (e *Engine) startLogin(w http.ResponseWriter, r *http.Request, s *site, st 
 		e.fail(w, r, s, failure{code: codeInternal, returnTo: st.returnTo, err: err})
 		return
 	}
-	pending, location, err := e.client.BeginLogin(r.Context(), vipps.LoginRequest{
-		RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix, ACRValues: st.acr,
-	})
+	request := vipps.LoginRequest{RedirectURI: s.redirectURI, Silent: st.silent, ID: id, StateSuffix: suffix, ACRValues: st.acr}
+	e.cfg.addAppFlow(&request)
+	pending, location, err := e.client.BeginLogin(r.Context(), request)
 	if err != nil {
 		if st.mode.readsOn(st.clicked) {
 			e.logFailure(newReference(), s, codeOf(err, ""), err)

@@ -88,12 +88,13 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback, ReturnTo: a.ReturnTo}, errors.New("the callback has both code and error"))
 		return
 	}
-	login, err := e.client.FinishLogin(r.Context(), pending, query)
+	login, err := e.client.FinishLogin(e.finishing(r.Context()), pending, query)
 	if err != nil {
 		e.attemptFailed(w, r, s, a, query.Get("error"), err, now)
 		return
 	}
 	e.warnStale()
+	e.consented(r.Context(), s, login)
 	e.metrics.finished(a.Pending.Silent, outcomeSuccess)
 	e.log.Info("login completed", zap.String("site", s.host), zap.String("flow", flow(a.Pending.Silent)))
 	e.attemptSucceeded(w, r, s, a, login)
@@ -187,6 +188,8 @@ func (e *Engine) lostAttempt(w http.ResponseWriter, r *http.Request, s *site, su
 		e.toResult(w, r, s, result{Kind: resultLoop, Cause: causeOtherHost}, errors.New("the login began on another of our sites: its redirect URI leads to the wrong host"))
 	case !known:
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeLostState}, errors.New("no cookie for this login attempt, and a state that our keys don't open"))
+	case e.cfg.AppFlow != AppFlowOff && !c.Silent: // the app chose the browser: no bounce without a click
+		e.toResult(w, r, s, result{Kind: resultElsewhere, ReturnTo: rd}, nil)
 	case c.Round == 0:
 		e.toResult(w, r, s, result{Kind: resultRestart, ReturnTo: rd, Round: 1, Clicked: c.Clicked, Mode: c.Mode}, nil)
 	default:

@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,6 +33,11 @@ const (
 
 	PersistOn  = "on"
 	PersistOff = "off"
+
+	AppFlowOff             = "off"
+	AppFlowAutomaticReturn = "automatic-return"
+	AppFlowAppToApp        = "app-to-app"
+	AppFlowAppToAppV2      = "app-to-app-v2"
 )
 
 const (
@@ -93,6 +99,18 @@ type Config struct {
 	EmailUnverified string
 	// Landings are where logins end that began elsewhere than in the browser that they end in: see [Landing]. Default: none.
 	Landings []Landing
+	// Consented is told of the answers that a login brings to what was asked beside the claims ([vipps.User.Consents]), once
+	// for each such login and before anybody has its session, since the provider may never give them again. An error is
+	// logged and counted; the login goes on. Default: nobody is told.
+	Consented func(ctx context.Context, sub string, c vipps.Consents) error
+	// AppFlow is how logins on a phone come back from the provider's app: "off" (the person goes back to the browser),
+	// "automatic-return" (the app opens a browser, which may be another one: then a page offers to begin again there),
+	// "app-to-app" or "app-to-app-v2" (from the merchant's own app). Silent logins have none. Default: off.
+	AppFlow string
+	// AppCallbackURI is what "app-to-app" opens in the merchant's app. Required with it, and refused without.
+	AppCallbackURI string
+	// FinalRedirectIsApp tells the provider that the redirect URI opens an app.
+	FinalRedirectIsApp bool
 	// AppCookies are the app's own session cookies: expired at logout and when another person logs in.
 	AppCookies []string
 	// LogoutPaths are paths of the app whose navigation goes to our logout page.
@@ -137,6 +155,7 @@ func (c *Config) applyDefaults() {
 	defaultTo(&c.EmailUnverified, EmailUnverifiedDrop)
 	defaultTo(&c.SessionPersist, PersistOn)
 	defaultTo(&c.HeaderEncoding, "utf-8")
+	defaultTo(&c.AppFlow, AppFlowOff)
 	if c.SilentRetry == 0 {
 		c.SilentRetry = defaultSilentRetry
 	}
@@ -232,6 +251,7 @@ func (c *Config) check() []error {
 	if err := c.checkLandings(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.checkAppFlow()...)
 	if c.AuthURL != "" && c.CookieDomain == "" {
 		bad("auth_url", "needs cookie_domain: without it a session is of one host only")
 	}

@@ -145,6 +145,9 @@ func defaultHeaders(scopes []string, enc encoding) []headerSpec {
 	if has("phoneNumber", "phone") {
 		add("X-Vipps-Phone-Number", "phone_number")
 	}
+	if has(vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow) {
+		add("X-Vipps-Consents", claimConsents)
+	}
 	return specs
 }
 

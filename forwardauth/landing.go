@@ -87,7 +87,7 @@ func (e *Engine) land(w http.ResponseWriter, r *http.Request, s *site, o Origina
 		return
 	}
 	began := e.now()
-	login, returnTo, err := l.Finish(r.Context(), query)
+	login, returnTo, err := l.Finish(e.finishing(r.Context()), query)
 	if err == nil {
 		err = e.landingFits(login)
 	}
@@ -96,6 +96,7 @@ func (e *Engine) land(w http.ResponseWriter, r *http.Request, s *site, o Origina
 		return
 	}
 	e.warnStale()
+	e.consented(r.Context(), s, login)
 	e.metrics.loginsEnded.WithLabelValues(flowLanding, outcomeSuccess).Inc()
 	e.log.Info("login completed", zap.String("site", s.host), zap.String("flow", flowLanding))
 	e.askLanded(w, r, s, login, returnTo, began)

@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -116,8 +117,12 @@ func secureFor(name string) string {
 	return ""
 }
 
-// jsonClaim is a claim as JSON has it: the truth values of OpenID Connect Core section 5.1 are no text.
+// jsonClaim is a claim as JSON has it: the truth values of OpenID Connect Core section 5.1 are no text, and neither are
+// consents.
 func jsonClaim(c claimValue) any {
+	if c.Name == claimConsents && json.Valid([]byte(c.Value)) {
+		return json.RawMessage(c.Value)
+	}
 	if strings.HasSuffix(c.Name, "_verified") {
 		return c.Value == "true"
 	}

@@ -32,6 +32,7 @@ type metrics struct {
 	notMe        prometheus.Counter
 	lost         prometheus.Counter
 	silentPaused prometheus.Counter
+	consentsLost prometheus.Counter
 	limited      map[string]prometheus.Counter // by limit
 }
 
@@ -65,6 +66,7 @@ func newMetrics(registerer prometheus.Registerer, state *State) *metrics {
 	m.notMe = one("confirmations_refused_total", "Logins that ended with: not me.")
 	m.lost = one("login_states_lost_total", "Callbacks without the cookie of their attempt.")
 	m.silentPaused = one("silent_paused_total", "Times that silent login paused because attempts vanished.")
+	m.consentsLost = one("consents_not_taken_total", "Logins whose answers to consents could not be handed on.")
 	return m
 }
 

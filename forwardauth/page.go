@@ -35,6 +35,7 @@ const (
 	pageNotFound      pageKind = "not-found"
 	pageTooLarge      pageKind = "too-large" // body (413) or header (431) beyond its limit
 	pageTooMany       pageKind = "too-many"  // logins were started
+	pageElsewhere     pageKind = "elsewhere" // the login began in another browser
 	pageAlready       pageKind = "already"   // there is a session: go on
 )
 
@@ -45,7 +46,7 @@ var pageStatus = map[pageKind]int{
 	pageLogout: http.StatusOK, pageLoggedOut: http.StatusOK, pageLoop: http.StatusBadRequest,
 	pageResend: http.StatusUnauthorized, pageForeign: http.StatusUnauthorized, pageKept: http.StatusUnauthorized, pageUnavailable: http.StatusServiceUnavailable,
 	pageAppAway: http.StatusBadGateway, pageNotFound: http.StatusNotFound, pageTooLarge: http.StatusRequestEntityTooLarge,
-	pageTooMany: http.StatusTooManyRequests, pageAlready: http.StatusOK,
+	pageTooMany: http.StatusTooManyRequests, pageAlready: http.StatusOK, pageElsewhere: http.StatusOK,
 }
 
 // page is what one page says. Every text in it counts as hostile: it reaches the HTML through html/template's

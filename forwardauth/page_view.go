@@ -156,6 +156,12 @@ func (b *pageBuilder) build() {
 		b.say("toomany.text")
 		b.sayWhen()
 		b.link("button.retry", "main", b.returnTo())
+	case pageElsewhere:
+		b.heading("elsewhere.title")
+		b.say("elsewhere.text")
+		b.say("elsewhere.why")
+		b.login("button.here", "brand")
+		b.hint("elsewhere.cookies")
 	case pageAlready:
 		b.heading("already.title")
 		b.sayPerson("already.text", "already.nobody")

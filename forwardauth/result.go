@@ -52,6 +52,7 @@ const (
 	resultConfirm                // "Continue as …"
 	resultLanded                 // the same for a login that this browser did not start
 	resultTooMany                // logins were started
+	resultElsewhere              // the login began in another browser, and can begin again here
 )
 
 const (
@@ -176,6 +177,8 @@ func (e *Engine) result(w http.ResponseWriter, r *http.Request, s *site, o Origi
 		e.confirmPage(w, r, s, res, tokens[0])
 	case resultUnavailable:
 		e.page(w, r, s, page{Kind: pageUnavailable, ReturnTo: res.ReturnTo, Reference: res.Reference, RetryAfter: int(res.RetryAfter)})
+	case resultElsewhere:
+		e.elsewherePage(w, r, s, res)
 	case resultTooMany:
 		e.page(w, r, s, page{Kind: pageTooMany, ReturnTo: res.ReturnTo, RetryAfter: int(res.RetryAfter)})
 	case resultLoop:

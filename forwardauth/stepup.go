@@ -13,6 +13,7 @@ const (
 	claimACR           = "acr"
 	claimQR            = "qr_id"
 	claimQRDescription = "qr_description"
+	claimConsents      = "consents" // JSON: the answers and their time, see [vipps.User.Consents]
 )
 
 const (
