@@ -334,7 +334,7 @@ type lab struct {
 // newLab makes logins that run until stop, or until the test ends. change may be nil.
 func newLab(t testing.TB, op *provider, change func(*merchant.Config)) *lab {
 	t.Helper()
-	cfg := merchant.Config{Client: op.client(t), Keys: session.Keys{newKey(t)}, Scopes: []string{"name", "email"}, PhoneLimit: "off", CallerLimit: "off"}
+	cfg := merchant.Config{Client: op.client(t), Keys: newKeys(t), Scopes: []string{"name", "email"}, PhoneLimit: "off", CallerLimit: "off"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -342,6 +342,8 @@ func newLab(t testing.TB, op *provider, change func(*merchant.Config)) *lab {
 	l.start()
 	return l
 }
+
+func newKeys(t testing.TB) session.Keys { return session.Keys{newKey(t)} }
 
 func newKey(t testing.TB) session.Key {
 	t.Helper()
