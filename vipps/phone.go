@@ -27,6 +27,13 @@ var callingCodes = [...]struct {
 // +47…, 0047…, 47…, and national ones of the market (NO, DK, SE or FI), which may be empty. It
 // checks lengths, not whether the number is in use.
 func NormalizePhone(s, market string) (msisdn string, ok bool) {
+	if msisdn, ok = normalize(s, market); !ok {
+		return "", false
+	}
+	return msisdn, true
+}
+
+func normalize(s, market string) (string, bool) {
 	digits, plus, ok := phoneDigits(s)
 	if !ok {
 		return "", false

@@ -3,6 +3,7 @@ package vipps
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (s *Polling) Next() (at time.Time, over bool) {
 func (s *Polling) Answered(err error, now time.Time) (final bool) {
 	var e *Error
 	switch {
-	case err == nil || !errors.As(err, &e) || !goesOn(e):
+	case err == nil || !errors.As(err, &e) || !goesOn(e) && (s.failures > 0 || !e.refusesPartner()):
 		s.over = true
 		return true
 	case e.Is(ErrPending):
@@ -83,6 +84,11 @@ func goesOn(e *Error) bool {
 	default:
 		return false
 	}
+}
+
+// refusesPartner says that a partner's token has ended before its time: the next request is made with another.
+func (e *Error) refusesPartner() bool {
+	return e.Stage == StageToken && e.Status == http.StatusUnauthorized && e.hint.auth == ClientAuthPartner
 }
 
 // WaitMerchantLogin polls until the login succeeds or can't any more, and returns what PollMerchantLogin does then: ErrDenied,

@@ -469,6 +469,33 @@ func TestFailureAfterTheTokens(t *testing.T) {
 	}
 }
 
+// A partner's token is refused in mid-login: the next poll has another, and the login goes on. A second refusal is the end.
+func TestPartnerTokenEndsInMidLogin(t *testing.T) {
+	t.Parallel()
+	refuse := respond(http.StatusUnauthorized, "application/json", `{"error":"invalid_client"}`)
+	for _, refusals := range []int{1, 2} {
+		p := newCIBA(t)
+		p.handle("/accesstoken/get", respond(200, "application/json", `{"access_token":"`+partnerToken+`","token_type":"Bearer","expires_in":"3599"}`))
+		p.token = func(c claims) { c["aud"], c["msn"] = merchantID, partnerMSN }
+		p.script("authorization_pending")
+		p.polls = append(p.polls, []http.HandlerFunc{refuse, refuse}[:refusals]...)
+		w := &wire{p: p}
+		synctest.Test(t, func(t *testing.T) {
+			c := partnerClient(p.provider, func(cfg *vipps.Config) { cfg.Now, cfg.HTTPClient = time.Now, &http.Client{Transport: w} })
+			login, err, _ := waitFor(t, c)
+			if refusals == 1 {
+				if err != nil || login.User.Sub != testSub || len(w.asked) != 3 || p.calls("/accesstoken/get") != 2 {
+					t.Errorf("%v: %d polls, %d tokens", err, len(w.asked), p.calls("/accesstoken/get"))
+				}
+				return
+			}
+			if refused(t, err, "invalid_client"); len(w.asked) != 3 {
+				t.Errorf("%d polls", len(w.asked))
+			}
+		})
+	}
+}
+
 // Polling alone, as those use it who poll for many.
 func TestPolling(t *testing.T) {
 	t.Parallel()
