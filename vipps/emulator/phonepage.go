@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -171,7 +172,7 @@ func (e *Emulator) pushView(p *push, v *phoneView, now time.Time) pushView {
 	out := pushView{
 		view: view{T: v.T, TabID: p.id, CSRF: e.controlToken, Client: p.req.clientID, Shown: showPhone(p.phone)},
 		ID:   p.id, Of: v.Phone, Code: p.binding, State: v.T.states[m.State], Browser: p.browser, Link: m.Link,
-		Expires: p.expires.Sub(now).Round(time.Second).String(),
+		Expires: clockFace(p.expires.Sub(now)),
 	}
 	if c := e.state.clients[p.req.clientID]; c != nil {
 		out.Client = c.Name
@@ -182,6 +183,12 @@ func (e *Emulator) pushView(p *push, v *phoneView, now time.Time) pushView {
 		out.Scopes, out.Boxes = scopeViews(person, lack, v.T), boxViews(lack, v.T)
 	}
 	return out
+}
+
+// clockFace is a time to go as minutes and seconds, 9:59.
+func clockFace(d time.Duration) string {
+	s := int(max(0, d) / time.Second)
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
 func (t *texts) phoneDone(done string) string {

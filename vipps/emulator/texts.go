@@ -16,9 +16,9 @@ type texts struct {
 	ErrorTitle, ErrorText, ErrorHint                                           string
 	ReturnTitle, ReturnText, ReturnHere, ReturnElsewhere, ReturnHint           string
 
-	PhonesTitle, PhonesText, PhonesWhose, PhonesAll, PhonesShow                   string
-	PushNone, PushCode, PushAsks, PushAsksNothing, PushBrowser, PushApprove       string
-	PushDeny, PushExpires, PushOver, PushLink, PushApproved, PushDenied, PushLate string
+	PhonesTitle, PhonesText, PhonesWhose, PhonesAll, PhonesShow                        string
+	PushNone, PushWants, PushCode, PushAsks, PushAsksNothing, PushBrowser, PushApprove string
+	PushDeny, PushExpires, PushOver, PushLink, PushApproved, PushDenied, PushLate      string
 
 	scopes map[string]string
 	states map[string]string // of merchant-initiated logins
@@ -67,7 +67,8 @@ func english() texts {
 		PhonesAll:       "Everybody's",
 		PhonesShow:      "Show",
 		PushNone:        "No message. New ones appear by themselves; without a script, load the page again.",
-		PushCode:        "wants you to log in. Go on only if you see or hear the same code there:",
+		PushWants:       "wants you to log in",
+		PushCode:        "Go on only if you see or hear the same code there:",
 		PushAsks:        "You share:",
 		PushAsksNothing: "You share nothing that you haven't shared before.",
 		PushBrowser:     "Goes on in the phone's browser.",
@@ -132,7 +133,8 @@ func norwegian() texts {
 		PhonesAll:       "Alles",
 		PhonesShow:      "Vis",
 		PushNone:        "Ingen melding. Nye kommer av seg selv; uten skript må du laste siden på nytt.",
-		PushCode:        "ber deg logge inn. Gå bare videre om du ser eller hører den samme koden der:",
+		PushWants:       "ber deg logge inn",
+		PushCode:        "Gå bare videre om du ser eller hører den samme koden der:",
 		PushAsks:        "Du deler:",
 		PushAsksNothing: "Du deler ikke noe som du ikke har delt før.",
 		PushBrowser:     "Går videre i nettleseren på telefonen.",
