@@ -30,6 +30,8 @@ const (
 type APIConfig struct {
 	// Logins are what the API is about.
 	Logins *Logins
+	// QR are the logins of QR codes, for the callers that codes belong to. Zero: there are none.
+	QR *QRLogins
 	// Callers are the programs that may start logins, each as "name=sha256:<hex of the SHA-256 of its token>" or
 	// "name=certificate:<common name>". Zero: none, which leaves the operator page.
 	Callers []string
@@ -55,6 +57,7 @@ type APIConfig struct {
 // API is the HTTP side of [Logins]: for programs as an [http.Handler], for people as [API.Operator].
 type API struct {
 	logins   *Logins
+	qr       *QRLogins
 	callers  *callerSet
 	origins  []string
 	scopes   []string
@@ -85,7 +88,7 @@ func NewAPI(cfg APIConfig) (*API, error) {
 	assets, err := newPageAssets()
 	errs = append(errs, err)
 	a := &API{
-		logins: cfg.Logins, callers: callers, origins: slices.Clone(cfg.PublicURLs), scopes: slices.Clone(cfg.Scopes),
+		logins: cfg.Logins, qr: cfg.QR, callers: callers, origins: slices.Clone(cfg.PublicURLs), scopes: slices.Clone(cfg.Scopes),
 		host: cfg.Host, peer: cfg.Peer, siteName: cfg.SiteName, market: cfg.Market, log: cfg.Logger, now: cfg.Now, assets: assets,
 	}
 	if a.host == nil {
@@ -156,6 +159,7 @@ func operations() []operation {
 		{method: http.MethodDelete, path: "logins/{id}", serve: (*API).cancel},
 		{method: http.MethodGet, path: "logins/{id}/events", serve: (*API).events},
 		{method: http.MethodPost, path: "user-exists", serve: (*API).userExists},
+		{method: http.MethodGet, path: "qr-logins", serve: (*API).qrLogin},
 		{method: http.MethodGet, path: "openapi.json", public: true, serve: (*API).openAPI},
 	}
 }

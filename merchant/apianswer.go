@@ -168,10 +168,15 @@ func (*resultAnswer) String() string { return "result [redacted]" }
 func answerOf(st Status, login *vipps.Login) *loginAnswer {
 	out := &loginAnswer{ID: st.ID, State: st.State, Code: st.Code, Flow: st.Flow, Reason: st.Reason, CreatedAt: instant(st.Created), ExpiresAt: instant(st.Expires)}
 	if login != nil {
-		out.Result = &resultAnswer{Sub: login.User.Sub, Claims: login.User.Claims, AuthTime: instant(login.AuthTime)}
-		if out.Result.Claims == nil {
-			out.Result.Claims = map[string]json.RawMessage{}
-		}
+		out.Result = resultOf(login)
+	}
+	return out
+}
+
+func resultOf(login *vipps.Login) *resultAnswer {
+	out := &resultAnswer{Sub: login.User.Sub, Claims: login.User.Claims, AuthTime: instant(login.AuthTime)}
+	if out.Claims == nil {
+		out.Claims = map[string]json.RawMessage{}
 	}
 	return out
 }
