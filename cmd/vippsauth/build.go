@@ -64,6 +64,9 @@ func (c *config) vippsConfig(issuer string) vipps.Config {
 		ACRValues:     c.acrValues,
 		SystemName:    c.systemName,
 		SystemVersion: c.systemVersion,
+
+		MerchantSerialNumber: c.msn,
+		SubscriptionKey:      c.subscriptionKeyFor(),
 	}
 }
 

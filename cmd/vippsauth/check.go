@@ -31,6 +31,7 @@ uses no network, and creates nothing. Exit code 1 when something is wrong.`,
 		}
 		fmt.Fprintln(p.stdout, "The settings are good.")
 		c.printRegistration(p.stdout, rep.registrations)
+		c.printWebhooks(p.stdout)
 		fmt.Fprintln(p.stdout, c.aboutLogout())
 		for _, s := range settingsTable() {
 			if rep.isSet(s.key) {

@@ -87,8 +87,12 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	if err := s.build(c, issuer); err != nil {
 		return err
 	}
-	s.handler = s.withMerchant(s.mainHandler(c))
+	if err := s.buildReceivers(c); err != nil {
+		return err
+	}
+	s.handler = s.received(s.withMerchant(s.mainHandler(c)))
 	c.printRegistration(p.stdout, rep.registrations)
+	c.printWebhooks(p.stdout)
 	for _, r := range rep.registrations {
 		if c.environment == envEmulator {
 			break

@@ -16,6 +16,7 @@ import (
 	"github.com/vippsauth/vippsauth/forwardauth/extauthz"
 	"github.com/vippsauth/vippsauth/forwardauth/fcgi"
 	"github.com/vippsauth/vippsauth/vipps"
+	"github.com/vippsauth/vippsauth/webhook"
 )
 
 const (
@@ -41,6 +42,8 @@ type service struct {
 	revocations *forwardauth.RevocationKeeper // nil: logouts end with the process
 	merchant    *merchantSide                 // nil: nobody may start logins with a phone number
 
+	receiver *webhook.Receiver // nil: no webhooks are received
+
 	site    []net.Listener // where browsers or the proxy come in
 	handler http.Handler   // of site
 	proxies bool           // handler passes requests on, whose length is not ours to limit
@@ -63,6 +66,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopRevocations() // after the last request, which may be a logout
 	stopMerchant := s.runMerchant(ctx)
 	defer stopMerchant()
+	defer s.runReceiver(ctx)()
 
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+4)

@@ -69,6 +69,10 @@ type config struct {
 	merchant              merchantSettings
 	policies              []forwardauth.Policy
 
+	msn, registeredURL                    string
+	subscriptionKey, consentRevokedSecret vipps.Secret
+	webhookSecrets                        []vipps.Secret
+
 	sites   []*config            // each whole, with one public URL
 	differs map[string]candidate // in one of sites: what its section sets
 	source  string               // in one of sites: where its section begins
@@ -86,7 +90,7 @@ const (
 
 // settingsTable is every setting there is, in the order of the documentation.
 func settingsTable() []setting {
-	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), sessionSettings(), merchantTable(), logSettings())
+	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), sessionSettings(), merchantTable(), webhookSettings(), logSettings())
 }
 
 func vippsSettings() []setting {

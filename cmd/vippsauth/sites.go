@@ -22,7 +22,7 @@ const (
 // siteKeys are the settings that may differ between sites, and policyKeys those between the policies of a site.
 func siteKeys() []string {
 	return []string{
-		"client_id", "client_secret", "client_auth", "scopes", "market", "acr_values", "upstream", "allow", "site_name", "contact",
+		"client_id", "client_secret", "client_auth", "msn", "subscription_key", "scopes", "market", "acr_values", "upstream", "allow", "site_name", "contact",
 		"cookie_domain", "auth_url", "silent", "silent_retry", "without_session", "confirm_person", "app_cookies", "logout_paths",
 		"headers", "header_encoding", "email_unverified", "session_ttl", "session_idle", "session_persist",
 	}
@@ -32,7 +32,7 @@ func policyKeys() []string { return []string{"allow", "headers", "header_encodin
 
 // clientKeys are the settings that make another client of a site.
 func clientKeys() []string {
-	return []string{"client_id", "client_secret", "client_auth", "scopes", "market", "acr_values"}
+	return []string{"client_id", "client_secret", "client_auth", "msn", "subscription_key", "scopes", "market", "acr_values"}
 }
 
 // A section is what differs for one site or policy, as the file has it.

@@ -43,6 +43,7 @@ func (c *config) validate(rep *report) {
 	c.checkHeaders(rep)
 	c.checkSites(rep)
 	c.checkPlainUpstream(rep)
+	c.checkWebhooks(rep)
 	if err == nil {
 		c.checkUnused(rep, engine.UnusedScopes())
 		rep.registrations = engine.Registrations()
