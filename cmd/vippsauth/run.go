@@ -99,7 +99,7 @@ own. The application gets to know the person in request headers.`,
 	root.AddGroup(&cobra.Group{ID: groupStart, Title: "Run it:"}, &cobra.Group{ID: groupAsk, Title: "Look at it:"}, &cobra.Group{ID: groupPhone, Title: "Log in by phone number:"}, &cobra.Group{ID: groupMore, Title: "And:"})
 	root.SetHelpCommandGroupID(groupMore)
 	root.AddCommand(p.demoCommand(), p.serveCommand(), p.emulatorCommand(), p.checkCommand(), p.doctorCommand(), p.snippetCommand(), p.healthcheckCommand(),
-		p.keygenCommand(), p.merchantLoginCommand(), p.userExistsCommand(), p.revokeCommand(), p.versionCommand(), p.settingsCommand())
+		p.keygenCommand(), p.merchantLoginCommand(), p.userExistsCommand(), p.revokeCommand(), p.webhooksCommand(), p.versionCommand(), p.settingsCommand())
 	return root
 }
 
