@@ -61,7 +61,7 @@ const (
 // verifies says whether a compact JWS is signed with a published key, and with which algorithm.
 func signedWith(t *testing.T, s *emulator.Server, jws string) (string, bool) {
 	t.Helper()
-	sig, err := jose.ParseSigned(jws, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
+	sig, err := jose.ParseSignedCompact(jws, []jose.SignatureAlgorithm{jose.ES256, jose.RS256})
 	if err != nil {
 		return "", false
 	}
