@@ -209,7 +209,7 @@ func (e *Emulator) serveControl(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && name == "state":
 		writeJSON(w, http.StatusOK, e.Control().snapshot())
 	case r.Method == http.MethodGet && name == "qr":
-		e.showQR(w, r)
+		e.showQR(w, r, "")
 	case r.Method == http.MethodGet && name == "qr.png":
 		e.serveQRImage(w, r)
 	case r.Method == http.MethodPost && name == "qr":

@@ -83,6 +83,7 @@ type controlView struct {
 	Groups []controlGroup
 	Breaks []BreakInfo
 	Verbs  []verb
+	Sent   []Delivery
 }
 
 type controlGroup struct {
@@ -101,6 +102,7 @@ func (e *Emulator) showControl(w http.ResponseWriter, r *http.Request) {
 	v := controlView{
 		view: view{T: t, Title: t.ControlLink, CSRF: e.controlToken},
 		Base: e.BaseURL(), State: s, Breaks: Breaks(), Verbs: e.Control().verbs(), Groups: e.controlGroups(&s),
+		Sent: latest(s.Deliveries),
 	}
 	if done := r.URL.Query().Get("done"); slices.ContainsFunc(v.Verbs, func(b verb) bool { return b.Name == done }) {
 		v.Done = strings.ReplaceAll(done, "-", " ")
@@ -124,17 +126,23 @@ func (e *Emulator) controlGroups(s *snapshot) []controlGroup {
 	for _, p := range s.People[:min(len(s.People), 3)] {
 		auto.Buttons = append(auto.Buttons, controlButton{p.Name, arguments("phone", p.Phone), s.AutoApprove == p.ID})
 	}
+	revoke := controlGroup{Title: "Consent", Verb: "revoke-consent", CSRF: e.controlToken}
+	revoke.Hint = "A person takes back what they shared, everywhere. Clients that want to hear of it are told."
+	for _, p := range s.People[:min(len(s.People), 3)] {
+		revoke.Buttons = append(revoke.Buttons, controlButton{Label: p.Name, JSON: arguments("who", p.Phone)})
+	}
 	one := func(title, hint, verb string, buttons ...controlButton) controlGroup {
 		return controlGroup{Title: title, Hint: hint, Verb: verb, CSRF: e.controlToken, Buttons: buttons}
 	}
 	return []controlGroup{
-		silent, auto,
+		silent, auto, revoke,
 		one("Browsers", "Who ticked “Remember me in browser” is asked again.", "forget-browsers", controlButton{Label: "Forget all browsers", JSON: "{}"}),
+		one("Deliveries", "What waits to be sent again: webhooks, withdrawn consents and QR logins.", "deliver-now", controlButton{Label: "Try again now", JSON: "{}"}),
 		one("Keys", "Sign with new keys from now on.", "rotate-keys",
 			controlButton{Label: "Rotate, keep the old", JSON: `{"keep_old":true}`}, controlButton{Label: "Rotate, drop the old", JSON: "{}"}),
 		one("Clock", "Codes live two minutes, access tokens ten.", "advance",
 			controlButton{Label: "Advance 10 minutes", JSON: `{"duration":"10m"}`}, controlButton{Label: "Advance 1 hour", JSON: `{"duration":"1h"}`}),
-		one("Start over", "Forgets all but clients, people and keys.", "reset", controlButton{Label: "Reset", JSON: "{}"}),
+		one("Start over", "Forgets all but clients, people, QR codes and keys.", "reset", controlButton{Label: "Reset", JSON: "{}"}),
 	}
 }
 

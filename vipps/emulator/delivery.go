@@ -44,7 +44,7 @@ type Delivery struct {
 	Status   int       `json:"status"`
 	Created  time.Time `json:"created"`
 	// Wait is how long it waits for the next attempt, in Vipps' time.
-	Wait time.Duration `json:"wait,omitempty"`
+	Wait time.Duration `json:"wait_ns,omitempty"`
 }
 
 // parcel is a Delivery with what is sent.
@@ -290,6 +290,13 @@ func (c *Control) Deliveries() []Delivery {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
 	return c.e.state.listDeliveries()
+}
+
+// latest are the last ten deliveries, the newest first.
+func latest(all []Delivery) []Delivery {
+	out := slices.Clone(all[max(0, len(all)-10):])
+	slices.Reverse(out)
+	return out
 }
 
 func (s *state) listDeliveries() []Delivery {

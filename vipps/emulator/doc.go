@@ -16,5 +16,8 @@
 //	defer srv.Close()
 //	err = srv.Control().AutoApprove("4790000001") // no pages: every login is Åse's
 //
-// Not modelled: QR, webhooks, the app-to-app flows, partner keys, revocation and logout endpoints.
+// What Vipps sends by itself goes to receivers on loopback: signed webhooks, the message that consent was taken back, and the JWS of a
+// QR login. It is tried again on Vipps' schedule, which Config.RetryScale makes faster; Close ends it.
+//
+// Not modelled: the consent part of the app flows, which happens on the same pages, revocation and logout endpoints.
 package emulator

@@ -129,7 +129,7 @@ func checkQRToken(t *testing.T, s *emulator.Server, token, id, description strin
 		t.Fatal(err)
 	}
 	now := float64(newClock().Now().Unix())
-	want := map[string]any{"iss": s.Issuer, "aud": "shop", "sub": sub, "iat": now, "exp": now + 600, "qr_id": id, "qr_description": description}
+	want := map[string]any{"iss": s.Issuer, "aud": "shop", "sub": sub, "iat": now, "exp": now + 600, "qr_id": id, "qr_description": description, "msn": "123456"}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Errorf("ID token (-want +got)\n%s", d)
 	}
@@ -403,6 +403,7 @@ func FuzzQRForm(f *testing.F) {
 	}
 	_, rest, _ := bytes.Cut(get("/_emulator/qr").Body.Bytes(), []byte(`name="csrf" value="`))
 	token, _, _ := strings.Cut(string(rest), `"`)
+	f.Cleanup(e.Close)
 	for _, seed := range []string{"do=approve&id=door&phone=" + aase, "do=cancel&id=door", "do=add&id=a&client_id=shop&kind=redirect&uri=http://localhost/%0d%0aX:y", "do=add&uri=//evil.example", "a;b", "%zz", ""} {
 		f.Add(seed, "door")
 	}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"rsc.io/qr"
 )
@@ -33,12 +34,12 @@ func (e *Emulator) qrAddress(id string) string {
 	return e.BaseURL() + pathQR + "?id=" + url.QueryEscape(id)
 }
 
-func (e *Emulator) showQR(w http.ResponseWriter, r *http.Request) {
+func (e *Emulator) showQR(w http.ResponseWriter, r *http.Request, failed string) {
 	q := r.URL.Query()
 	s := e.Control().snapshot()
 	t := english()
 	v := qrView{
-		view: view{T: t, Title: "QR codes", CSRF: e.controlToken}, Clients: s.Clients, One: q.Has("id"), Done: qrDone(q.Get("done")),
+		view: view{T: t, Title: "QR codes", CSRF: e.controlToken}, Clients: s.Clients, One: q.Has("id"), Done: qrDone(q.Get("done")), Failed: failed,
 	}
 	e.mu.Lock()
 	v.People = peopleViews(e.state.people, t)
@@ -52,18 +53,13 @@ func (e *Emulator) showQR(w http.ResponseWriter, r *http.Request) {
 		}
 		v.QRs = append(v.QRs, card)
 	}
-	for _, d := range e.state.listDeliveries() {
-		if d.Kind == DeliverQR {
-			v.Sent = append(v.Sent, d)
-		}
-	}
 	e.mu.Unlock()
-	if n := len(v.Sent); n > 10 {
-		v.Sent = v.Sent[n-10:]
-	}
-	slices.Reverse(v.Sent)
+	v.Sent = latest(slices.DeleteFunc(s.Deliveries, func(d Delivery) bool { return d.Kind != DeliverQR }))
 	status := http.StatusOK
-	if v.One && len(v.QRs) == 0 {
+	switch {
+	case failed != "":
+		status = http.StatusBadRequest
+	case v.One && len(v.QRs) == 0:
 		status, v.Failed = http.StatusNotFound, "There is no such QR code."
 	}
 	render(w, status, "qr.html", v)
@@ -139,7 +135,7 @@ func (e *Emulator) postQR(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		refuseControl(w, http.StatusBadRequest, err.Error())
+		e.showQR(w, r, strings.TrimPrefix(err.Error(), "emulator: "))
 		return
 	}
 	w.Header().Set("Referrer-Policy", "no-referrer")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -615,4 +616,67 @@ func FuzzWebhookRegistration(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// Deliveries go to this machine whatever a name would be looked up as, and over TLS only to whom RootCAs know.
+func TestDeliveryStaysHere(t *testing.T) {
+	t.Parallel()
+	tlsServer := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(tlsServer.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(tlsServer.Certificate())
+	for name, pool := range map[string]*x509.CertPool{"known": roots, "unknown": x509.NewCertPool()} {
+		s := start(t, func(cfg *emulator.Config) {
+			cfg.RootCAs, cfg.Clients[0].SubscriptionKey = pool, subscriptionKey
+		})
+		register(t, s, tlsServer.URL)
+		if err := s.Control().Ping("shop", "x"); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, func() bool { return s.Control().Deliveries()[0].Attempts == 1 })
+		if got := s.Control().Deliveries()[0].State == emulator.DeliveryDelivered; got != (name == "known") {
+			t.Errorf("%s: delivered: %v", name, got)
+		}
+	}
+	s := startHooks(t)
+	rc := newReceiver(t)
+	_, port, _ := strings.Cut(strings.TrimPrefix(rc.URL, "http://"), ":")
+	_, secret := register(t, s, "http://Hooks.localhost:"+port+"/x")
+	if err := s.Control().Ping("shop", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if a := rc.until(t, 1)[0]; a.host != "hooks.localhost:"+port || a.header.Get("Authorization") != expected(secret, a) {
+		t.Errorf("arrived %+v", a)
+	}
+}
+
+// The control page lists what was sent, and the state says how.
+func TestDeliveriesOnThePage(t *testing.T) {
+	t.Parallel()
+	s := startHooks(t)
+	rc := newReceiver(t, 500)
+	register(t, s, rc.URL+"/hook")
+	a := call(t, http.MethodPost, s.URL+"/_emulator/ping", `{"client_id":"shop","auth_req_id":"x"}`, http.Header{"Content-Type": {"application/json"}})
+	if a.status != http.StatusOK {
+		t.Fatal(a.body)
+	}
+	rc.until(t, 1)
+	waitFor(t, func() bool { return s.Control().Deliveries()[0].Attempts > 0 })
+	p := newBrowser(t, s).get("/_emulator/")
+	if !strings.Contains(p.texts, rc.URL+"/hook") || !strings.Contains(p.texts, "waiting, attempt") {
+		t.Errorf("page: %s", p.texts)
+	}
+	var got struct {
+		Webhooks   []emulator.WebhookInfo
+		Deliveries []emulator.Delivery
+	}
+	body := call(t, http.MethodGet, s.URL+"/_emulator/state", "", nil).body
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Webhooks) != 1 || len(got.Deliveries) != 1 || got.Deliveries[0].Status != 500 {
+		t.Errorf("state %+v (%v)", got, err)
+	}
+	for _, verb := range []string{"deliver-now", "revoke-api-tokens"} {
+		if a := call(t, http.MethodPost, s.URL+"/_emulator/"+verb, "{}", http.Header{"Content-Type": {"application/json"}}); a.status != http.StatusOK {
+			t.Errorf("%s: %s", verb, a.body)
+		}
+	}
 }
