@@ -68,7 +68,7 @@ func (s *service) buildMerchant(c *config, client *vipps.Client, keys session.Ke
 		return nil
 	}
 	cfg := c.merchantConfig(client, keys)
-	cfg.Logger, cfg.Metrics = s.log, s.ops.registry
+	cfg.Logger, cfg.Metrics, cfg.Consented = s.log, s.ops.registry, engine.Consented
 	cfg.CheckReturnTo = func(address string) error { // asked when there is an engine
 		if !s.engine.IsPage(c.merchantOrigin(), address) {
 			return errors.New("must be a page of the protected site at " + c.merchantOrigin() + ", or of one that shares its sessions")

@@ -170,6 +170,9 @@ func (s *service) build(c *config, issuer string) error {
 		s.revocations = forwardauth.NewRevocationKeeper(cfg.State, forwardauth.NewRevocationFile(path), func() *zap.Logger { return s.log }, nil)
 	}
 	s.log.Info(c.aboutLogout())
+	if err := s.buildEvents(c, &cfg, keys); err != nil {
+		return err
+	}
 	if err := s.buildMerchant(c, clients[0], keys, &cfg); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/vippsauth/vippsauth/forwardauth"
 	"github.com/vippsauth/vippsauth/forwardauth/extauthz"
 	"github.com/vippsauth/vippsauth/forwardauth/fcgi"
+	"github.com/vippsauth/vippsauth/outbox"
 	"github.com/vippsauth/vippsauth/vipps"
 	"github.com/vippsauth/vippsauth/webhook"
 )
@@ -41,6 +42,7 @@ type service struct {
 
 	revocations *forwardauth.RevocationKeeper // nil: logouts end with the process
 	merchant    *merchantSide                 // nil: nobody may start logins with a phone number
+	events      *outbox.Outbox                // nil: nobody is told of any
 
 	receiver *webhook.Receiver // nil: no webhooks are received
 
@@ -122,6 +124,9 @@ func (s *service) run(ctx context.Context) error {
 	serve(internal, s.opsLn)
 	for _, client := range s.clients {
 		running.Go(func() { s.watchProvider(watch, client) })
+	}
+	if s.events != nil {
+		running.Go(func() { s.events.Run(watch) })
 	}
 	s.ops.ready.Store(true)
 	s.log.Info("ready")

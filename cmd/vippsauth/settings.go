@@ -65,6 +65,9 @@ type config struct {
 	cookieKeysFile, sessionPersist, store, logFormat, level string
 	revocationsFile                                         string // noRevocationsFile: none; empty: beside the keys
 
+	consentURL, consentDir string
+	consentSecret          vipps.Secret
+
 	cookieDomain, authURL string
 	merchant              merchantSettings
 	policies              []forwardauth.Policy
@@ -90,7 +93,8 @@ const (
 
 // settingsTable is every setting there is, in the order of the documentation.
 func settingsTable() []setting {
-	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), sessionSettings(), merchantTable(), webhookSettings(), logSettings())
+	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), eventSettings(), sessionSettings(),
+		merchantTable(), webhookSettings(), logSettings())
 }
 
 func vippsSettings() []setting {

@@ -24,6 +24,7 @@ func (c *config) validate(rep *report) {
 	c.checkWho(rep)
 	keys := c.checkKeys(rep)
 	c.checkRevocations(rep)
+	c.checkEvents(rep)
 	clients, err := c.clients(c.expectedIssuer())
 	if err != nil {
 		rep.addErrors(err)
