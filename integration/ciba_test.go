@@ -116,7 +116,7 @@ func TestSec_A140_A147_MerchantLoginAtAnotherVendorsProvider(t *testing.T) {
 	const id, secret, phone = "till-1", "s3cret+/=%", "4790000101"
 	issuer := cibaProvider(t, id, secret)
 	start := func(args ...string) *process {
-		return start(t, vippsauthProgram(t), command{name: "vippsauth merchant-login", args: append([]string{
+		return start(t, vippsauthProgram(t), command{name: "vippsauth merchant-login", tells: true, args: append([]string{
 			"merchant-login", "--issuer=" + issuer, "--client-id=" + id, "--phone=+47 90 00 01 01", "--json",
 		}, args...), env: []string{"VIPPSAUTH_CLIENT_SECRET=" + secret}})
 	}

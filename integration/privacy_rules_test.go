@@ -20,6 +20,8 @@ func repository(t *testing.T, each func(path, text string)) {
 		switch {
 		case err != nil:
 			return err
+		case d.IsDir() && d.Name() == "node_modules": // other people's, and not in the repository
+			return fs.SkipDir
 		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." && d.Name() != ".github":
 			return fs.SkipDir
 		case !d.Type().IsRegular():

@@ -84,7 +84,9 @@ func (c *collector) feed(kind, name, text string) {
 // process takes what a program wrote: to its output, and into the folders of its test.
 func (c *collector) process(p *process, dir string) {
 	p.end()
-	c.feed("output of "+programOf(p.name), p.t.Name(), p.out.String())
+	if !p.tells {
+		c.feed("output of "+programOf(p.name), p.t.Name(), p.out.String())
+	}
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && browserProfile(path) {
 			return fs.SkipDir

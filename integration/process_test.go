@@ -87,20 +87,23 @@ type process struct {
 	out  output
 	done chan struct{}
 	stop sync.Once
+
+	tells bool // see command
 }
 
 // command is a program to start. Its environment is PATH, HOME and env, and nothing of ours.
 type command struct {
-	name string
-	args []string
-	env  []string
-	dir  string
-	in   *syscall.SysProcAttr // the root directory and user of a container; its environment is env alone
+	name  string
+	args  []string
+	env   []string
+	dir   string
+	tells bool                 // its output is who has logged in: that is what it is for
+	in    *syscall.SysProcAttr // the root directory and user of a container; its environment is env alone
 }
 
 func start(t testing.TB, path string, c command) *process {
 	t.Helper()
-	p := &process{t: t, name: c.name, done: make(chan struct{})}
+	p := &process{t: t, name: c.name, done: make(chan struct{}), tells: c.tells}
 	home := t.TempDir()
 	p.cmd = exec.Command(path, c.args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}, c.env...)

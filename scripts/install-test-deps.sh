@@ -18,6 +18,8 @@ redis-server redis-server the_tests_of_session_stores,_which_are_to_come
 chromium chromium the_pages_in_a_real_browser
 node nodejs another_vendor's_provider_with_CIBA
 npm npm another_vendor's_provider_with_CIBA
+curl curl the_till_of_the_examples
+jq jq the_till_of_the_examples
 gcc gcc the_race_detector"
 
 packages=()
@@ -33,7 +35,7 @@ while read -r program package purpose; do
 done <<<"$needs"
 
 if [ "${#packages[@]}" -eq 0 ]; then
-	echo "test programs: nginx, haproxy, apache2, php, redis-server, chromium, node, npm and gcc are all here"
+	echo "test programs: nginx, haproxy, apache2, php, redis-server, chromium, node, npm, curl, jq and gcc are all here"
 	exit 0
 fi
 

@@ -1,0 +1,214 @@
+package integration_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// exampleService runs vippsauth with a configuration of examples/ in a folder, after vippsauth check has nothing to say, and returns
+// the address of its emulator. Only addresses, and what else is given, are this test's.
+func exampleService(t *testing.T, f *front, dir, name string, edits ...string) (emulator string) {
+	t.Helper()
+	f.ops = freeAddr(t)
+	f.addr = "127.0.0.1:" + f.port()
+	emulator = freeAddr(t)
+	config := write(t, "vippsauth.yaml", example(t, name, append([]string{
+		"localhost:4190", "localhost:" + f.port(), "127.0.0.1:4190", f.addr, "127.0.0.1:4191", f.ops, "127.0.0.1:4192", emulator,
+		"127.0.0.1:8080", f.app.addr(),
+	}, edits...)...))
+	check := start(t, vippsauthProgram(t), command{name: "vippsauth check", args: []string{"check", "--config", config}, dir: dir})
+	<-check.done
+	if code := check.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("vippsauth check says %d: %s", code, check.out.String())
+	}
+	f.service = start(t, vippsauthProgram(t), command{name: "vippsauth serve", args: []string{"serve", "--config", config}, dir: dir})
+	f.checkLog(f.service)
+	f.service.answers("http://" + f.ops + "/readyz")
+	return "http://" + emulator
+}
+
+// tell tells an emulator what to do.
+func tell(t *testing.T, emulator, verb, args string) {
+	t.Helper()
+	resp, err := http.Post(emulator+"/_emulator/"+verb, "application/json", strings.NewReader(args))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: the emulator says %d", verb, resp.StatusCode)
+	}
+}
+
+// waitingLogin is the first login by phone number that waits at an emulator.
+func waitingLogin(t *testing.T, emulator string) (phone, code string) {
+	t.Helper()
+	for range 400 {
+		resp, err := http.Get(emulator + "/_emulator/state")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state struct {
+			Logins []struct {
+				Phone string `json:"phone"`
+				Code  string `json:"code"`
+				State string `json:"state"`
+			} `json:"merchant_logins"`
+		}
+		err = json.NewDecoder(resp.Body).Decode(&state)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range state.Logins {
+			if l.State == "pending" || l.State == "waiting" {
+				return l.Phone, l.Code
+			}
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	t.Fatal("no login waits after ten seconds")
+	return "", ""
+}
+
+// The till of the examples, as a newcomer runs it: what it prints to be read aloud is what the app shows, and the claims are those of
+// the person who approved; a person's no is told; and a wrong token gets nothing.
+func TestMerchantExample(t *testing.T) {
+	t.Parallel()
+	need(t, "curl")
+	need(t, "jq")
+	f := newFront(t)
+	dir := t.TempDir()
+	keygen := start(t, vippsauthProgram(t), command{name: "vippsauth keygen", args: []string{"keygen", "--token"}})
+	<-keygen.done
+	lines := strings.Fields(keygen.out.String())
+	if len(lines) != 2 {
+		t.Fatalf("keygen --token says %q", lines)
+	}
+	entry := "till-1=" + strings.TrimPrefix(lines[1], "caller=")
+	sample := regexp.MustCompile(`till-1=sha256:[0-9a-f]{64}`).FindString(example(t, "merchant/vippsauth.yaml"))
+	emulator := exampleService(t, f, dir, "merchant/vippsauth.yaml", sample, entry)
+	if err := os.WriteFile(filepath.Join(dir, "till.token"), []byte(lines[0]+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("../examples/merchant/till.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	till := func(token, phone string) *process {
+		return start(t, script, command{name: "till.sh", tells: true, args: []string{phone, "openid name phoneNumber"}, env: []string{
+			"VIPPSAUTH_URL=" + f.origin, "VIPPSAUTH_TOKEN_FILE=" + filepath.Join(dir, token),
+		}})
+	}
+
+	p := till("till.token", "+47 90 00 00 01")
+	phone, code := waitingLogin(t, emulator)
+	if phone != "4790000001" {
+		t.Errorf("%s is asked", phone)
+	}
+	p.says("Read aloud: " + code)
+	tell(t, emulator, "merchant-approve", `{"phone":"4790000001"}`)
+	<-p.done
+	var got struct {
+		Sub    string
+		Claims map[string]any
+	}
+	_, result, _ := strings.Cut(p.out.String(), "{")
+	if err := json.Unmarshal([]byte("{"+result), &got); err != nil || p.cmd.ProcessState.ExitCode() != 0 {
+		t.Fatalf("exit code %d: %s", p.cmd.ProcessState.ExitCode(), p.out.String())
+	}
+	if !strings.HasPrefix(got.Sub, "emulator-") || got.Claims["name"] != nameAase || got.Claims["phone_number"] != "4790000001" {
+		t.Errorf("it prints %+v", got)
+	}
+
+	p = till("till.token", "4790000001")
+	waitingLogin(t, emulator)
+	tell(t, emulator, "merchant-deny", `{"phone":"4790000001"}`)
+	<-p.done
+	if p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(p.out.String(), "not logged in: declined") {
+		t.Errorf("a person's no: %s", p.out.String())
+	}
+
+	p = till("till.token", "12")
+	<-p.done
+	if p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(p.out.String(), "not started: invalid_request: phone: ") {
+		t.Errorf("a number that is none: %s", p.out.String())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "other.token"), []byte(strings.Repeat("x", 43)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = till("other.token", "4790000001")
+	<-p.done
+	if p.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(p.out.String(), "not started: ") {
+		t.Errorf("a wrong token: %s", p.out.String())
+	}
+}
+
+// The application of the consents example keeps what a person has answered, once, also when it was away at the login.
+func TestConsentsExample(t *testing.T) {
+	t.Parallel()
+	php := need(t, "php")
+	f := newFront(t)
+	dir, receiver := t.TempDir(), freeAddr(t)
+	keygen := start(t, vippsauthProgram(t), command{name: "vippsauth keygen", args: []string{"keygen", "--events"}})
+	<-keygen.done
+	if err := os.WriteFile(filepath.Join(dir, "consent.secret"), []byte(keygen.out.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	emulator := exampleService(t, f, dir, "consents/vippsauth.yaml", "http://"+f.app.addr()+"/consents.php", "http://"+receiver+"/consents.php")
+	_ = emulator
+
+	b := f.browser()
+	page := b.press(b.open(f.origin+"/x"), nameAase)
+	page = b.press(b.chooseNumber(page), "^(Allow|Tillat)")
+	if page.StatusCode != http.StatusOK {
+		t.Fatalf("%d at %v: %s", page.StatusCode, b.trail, page.words())
+	}
+	header := f.app.last().Header.Get("X-Vipps-Consents")
+	if !strings.Contains(header, `"id":"email"`) {
+		t.Errorf("the header is %q", header)
+	}
+
+	kept := filepath.Join(dir, "consents.jsonl")
+	app := start(t, php, command{name: "php", args: []string{"-S", receiver, "-t", "../examples/consents"}, env: []string{
+		"CONSENT_SECRET_FILE=" + filepath.Join(dir, "consent.secret"), "CONSENTS_FILE=" + kept,
+	}})
+	_ = app
+	for range 800 {
+		if text, err := os.ReadFile(kept); err == nil && strings.HasSuffix(string(text), "\n") {
+			break
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	text, err := os.ReadFile(kept)
+	var event struct {
+		ID, Type string
+		Data     struct {
+			Sub     string
+			Answers []struct {
+				ID       string
+				Accepted bool
+			}
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &event)
+	}
+	if err != nil || event.Type != "consents.given" || event.Data.Sub != f.app.last().Header.Get("X-Vipps-Sub") || len(event.Data.Answers) == 0 {
+		t.Errorf("the application has kept %q: %v", text, err)
+	}
+	resp, err := http.Post("http://"+receiver+"/consents.php", "application/json", strings.NewReader(`{"type":"consents.given"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("an unsigned event is answered with %d", resp.StatusCode)
+	}
+}
