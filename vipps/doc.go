@@ -1,8 +1,12 @@
 // Package vipps logs people in with Vipps MobilePay Login, or with any other
 // OpenID provider that is named as the issuer.
 //
-// It speaks the authorization code flow of OpenID Connect with PKCE and knows
-// nothing of cookies, proxies or loggers. A login takes two steps:
+// It speaks every flow that Vipps MobilePay documents, and knows nothing of
+// cookies, proxies or loggers. One [Client] serves them all.
+//
+// # In a browser
+//
+// This is the authorization code flow of OpenID Connect with PKCE. A login takes two steps:
 //
 //	pending, authorizeURL, err := client.BeginLogin(ctx, vipps.LoginRequest{RedirectURI: "https://example.com/callback"})
 //	// Keep pending where only this browser can bring it back, send the browser to authorizeURL.
@@ -12,13 +16,40 @@
 // and used once. FinishLogin does not remember which logins it has finished;
 // a second call with the same code reaches the provider, which refuses it.
 //
+// In an app, [LoginRequest] asks for app_to_app or for an automatic return.
+//
+// # From a phone number
+//
+// At a till, on the telephone or on a device, a merchant-initiated login (OpenID Connect CIBA, poll mode) sends the person a push
+// message. Vipps forbids it on web pages and in apps.
+//
+//	pending, err := client.StartMerchantLogin(ctx, vipps.MerchantLoginRequest{Phone: "+47 909 00 123"})
+//	// Show or read pending.BindingMessage to the person, who compares it with the code in the app.
+//	login, err := client.WaitMerchantLogin(ctx, pending)
+//
+// errors.Is tells the ends apart: [ErrDenied], [ErrExpired], [ErrNotEligible]. Who waits for many at once calls
+// [Client.PollMerchantLogin] whenever [Polling] says so. With [MerchantLoginRequest].RedirectURI the login ends in the browser of the
+// person's telephone, and [Client.FinishMerchantLogin] takes the place of the polls. [Client.UserExists] asks beforehand whether a
+// number is known. Whose telephone rings, how often, and who may ask is the caller's to say.
+//
+// # From a QR code
+//
+// Vipps has withdrawn this flow. [Client.VerifyQRCallback] reads what comes when somebody scans a code, and [Client.FinishQRLogin] or
+// [Client.FinishQRRedirect] finishes the login.
+//
+// # Webhooks
+//
+// [Client.RegisterWebhook], [Client.Webhooks] and [Client.DeleteWebhook] manage them. A [WebhookVerifier] tells what is rightly signed,
+// and [ParseConsentRevoked] reads the message that somebody withdrew their consent.
+//
 // # What is checked
 //
 // FinishLogin compares state, refuses doubled parameters, and checks the issuer
 // of RFC 9207. The ID token must be in compact form, signed with RS256 or ES256 by a key of the
 // provider's key set that fits, and carry the right iss, aud, azp, nonce, exp,
 // iat, nbf, sub, at_hash and, when asked for, acr; then the userinfo answer must
-// be about the same sub. Names in tokens are compared exactly and doubled names are refused.
+// be about the same sub. The other flows check the same, but for acr, which they don't ask for, and nonce, which
+// Vipps leaves out there: where it is, it must match, and so must auth_req_id, which a login that ends in a browser has to have. Names in tokens are compared exactly and doubled names are refused.
 //
 // # What is not checked
 //
