@@ -400,12 +400,24 @@ func TestSec_D24_ChromiumOnBadDays(t *testing.T) {
 // complaints: no page of ours breaks its own policy. To be sure that the browser would say so, one is broken at the end.
 func (c *chromium) complaints(origin string) {
 	c.t.Helper()
+	c.clean()
+	c.open(origin + "/_vipps/nothing-here")
+	c.breakPolicy()
+}
+
+// clean says that the browser has complained of nothing so far.
+func (c *chromium) clean() {
+	c.t.Helper()
 	c.mu.Lock()
 	if len(c.wrong) > 0 {
 		c.t.Errorf("Chromium complains: %q", c.wrong)
 	}
 	c.mu.Unlock()
-	c.open(origin + "/_vipps/nothing-here")
+}
+
+// breakPolicy breaks the policy of the page that is open, which the browser has to complain of.
+func (c *chromium) breakPolicy() {
+	c.t.Helper()
 	c.do("breaking the policy", chromedp.Evaluate[chromedp.Void](`(() => { const s = document.createElement("script"); s.textContent = "1"; document.body.append(s); })()`))
 	eventually(c.t, "Chromium complains of a script of ours", func() bool {
 		c.mu.Lock()

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -110,7 +111,7 @@ func (e *Emulator) answerPhone(w http.ResponseWriter, r *http.Request) {
 // showPhone renders the page. incomplete is a login where something is required that wasn't ticked.
 func (e *Emulator) showPhone(w http.ResponseWriter, r *http.Request, phone, done, incomplete string) {
 	t := textsFor(r.Header.Get("Accept-Language"))
-	v := phoneView{view: view{T: t}, Nonce: newOpaque(), Done: t.phoneDone(done)}
+	v := phoneView{view: view{T: t}, Nonce: base64.RawURLEncoding.EncodeToString(randomBytes(16)), Done: t.phoneDone(done)}
 	e.mu.Lock()
 	v.People = peopleViews(e.state.people, t)
 	only := e.state.personByPhone(phone)
