@@ -104,8 +104,8 @@ func (e *Emulator) backchannel(w http.ResponseWriter, r *http.Request) (map[stri
 	if p.person, bad = e.hint(form.Get("login_hint")); bad != nil {
 		return nil, bad
 	}
-	if p.person == "" {
-		return nil, &tokenError{status: http.StatusBadRequest, code: "unknown_user_id", description: descNoAccount}
+	if bad := e.refusesPush(p.person); bad != nil {
+		return nil, bad
 	}
 	if bad := e.startPush(p); bad != nil {
 		return nil, bad
@@ -115,6 +115,22 @@ func (e *Emulator) backchannel(w http.ResponseWriter, r *http.Request) (map[stri
 		"expires_in":  int(p.expires.Sub(p.started) / time.Second),
 		"interval":    int(p.interval / time.Second),
 	}, nil
+}
+
+// refusesPush is the answer to a start for somebody who can't log in, or whom Control.MerchantRefuse names.
+func (e *Emulator) refusesPush(personID string) *tokenError {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	code := e.state.merchant.refuse[personID]
+	if personID == "" {
+		code = "unknown_user_id"
+	}
+	if code == "" {
+		return nil
+	}
+	bad := oauthError(code, describeDenial(code))
+	bad.errorCode = e.takeLocked(BreakErrorCode)
+	return bad
 }
 
 var bindingMessage = regexp.MustCompile(`^[A-Z0-9-]{5,8}$`)

@@ -27,7 +27,7 @@ func merchantBreaks() []BreakInfo {
 		{BreakNoExpiresIn, "merchant", "no expires_in"},
 		{BreakNoInterval, "merchant", "no interval (valid: five seconds)"},
 		{BreakRetryAfterDate, "merchant", "Retry-After of a 429 or 503 is a date (valid)"},
-		{BreakErrorCode, "merchant", "the error of a login that was denied is in error_code, as the documents write it"},
+		{BreakErrorCode, "merchant", "the error of a start or login that was denied is in error_code, as the documents write it"},
 		{BreakRS256, "merchant", "RS256 where merchant-initiated logins have ES256 (valid)"},
 		{BreakAudArray, "merchant", "aud is an array where merchant-initiated logins have a string (valid)"},
 		{BreakMerchantNonce, "merchant", "the nonce of a merchant-initiated login is there (valid)"},

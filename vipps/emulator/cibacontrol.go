@@ -206,6 +206,23 @@ func (c *Control) MerchantExpire(who string) error {
 	return nil
 }
 
+// MerchantRefuse makes starts of merchant-initiated logins for a person fail with an error: old_app, invalid_user… An empty code ends it.
+func (c *Control) MerchantRefuse(phone, code string) error {
+	p, err := c.person(phone)
+	if err != nil {
+		return err
+	}
+	if code != "" {
+		if err := checkErrorCode(code); err != nil {
+			return err
+		}
+	}
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	c.e.state.merchant.refuse[p.ID] = code
+	return nil
+}
+
 // MerchantAuto makes a person answer every merchant-initiated login that is started from now on by themselves, after a while of real
 // time, at most an hour: approve it, or with a code deny it. An empty phone number is everybody who has no answer of their own. A negative while ends it.
 func (c *Control) MerchantAuto(phone string, after time.Duration, code string) error {
@@ -306,6 +323,7 @@ func (c *Control) merchantVerbs() []verb {
 			return c.MerchantDeny(a.who(), a.Code)
 		})},
 		{"merchant-expire", `{"phone" or "auth_req_id"}`, takes(func(a whose) error { return c.MerchantExpire(a.who()) })},
+		{"merchant-refuse", `{"phone","code":"old_app"}`, takes(func(a struct{ Phone, Code string }) error { return c.MerchantRefuse(a.Phone, a.Code) })},
 		{"merchant-auto", `{"phone","after":"2s","code":""}`, takes(func(a struct {
 			Phone, Code string
 			After       duration

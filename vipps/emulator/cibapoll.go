@@ -43,12 +43,14 @@ type merchantState struct {
 	polls     string // a mode of Control.MerchantPollMode
 	pollsLeft int    // for so many polls; zero: until it is changed
 
-	auto map[string]autoAnswer // by person ID; "" is everybody
+	auto   map[string]autoAnswer // by person ID; "" is everybody
+	refuse map[string]string     // error codes by person ID
 }
 
 func newMerchantState() merchantState {
 	return merchantState{
 		byPerson: make(map[string][]string), limit: waitingPerson, interval: defaultInterval, polls: PollsReal, auto: make(map[string]autoAnswer),
+		refuse: make(map[string]string),
 	}
 }
 
@@ -108,8 +110,12 @@ func (e *Emulator) poll(client *Client, id string, arrived time.Time) (string, *
 	defer e.mu.Unlock()
 	p, ok := e.state.pushes.get(id)
 	now := e.nowLocked()
-	if !ok || p.req.clientID != client.ID || p.browser {
+	if !ok || p.req.clientID != client.ID {
 		return "", nil, invalidGrant("")
+	}
+	if p.browser {
+		p.counts.polls++
+		return "", nil, invalidGrant("This login ends in a browser; its auth_req_id is not exchanged.")
 	}
 	early := p.count(arrived, now)
 	defer func() { p.answered = now }()

@@ -290,6 +290,9 @@ func TestMerchantLoginToWebpage(t *testing.T) {
 		t.Fatalf("%+v", m)
 	}
 	wantError(t, poll(t, s, id), "invalid_grant") // nobody polls here
+	if m := login(t, s, id); m.Polls != 1 || m.State != "approved" {
+		t.Errorf("%+v", m)
+	}
 	wantError(t, exchange(t, s, link, "grant_type", "authorization_code", "redirect_uri", landing), "invalid_grant")
 	wantError(t, exchange(t, s, link, "redirect_uri", landing), "invalid_request")
 	wantError(t, exchange(t, s, link, "auth_req_id", "another"), "invalid_grant")
@@ -527,5 +530,57 @@ func TestMerchantApprovalPings(t *testing.T) {
 	}
 	if a := rc.until(t, 1); len(a) != 1 || a[0].body != `{"auth_req_id":"`+id+`"}` {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A start can be refused as the documents say of old apps and of people without an account, in both spellings of the member.
+func TestMerchantRefuse(t *testing.T) {
+	t.Parallel()
+	s := startMerchant(t, nil)
+	c := s.Control()
+	for _, code := range []string{"old_app", "invalid_user"} {
+		if err := c.MerchantRefuse(aase, code); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, backchannel(t, s), code)
+	}
+	if err := c.Break(emulator.BreakErrorCode, 1); err != nil {
+		t.Fatal(err)
+	}
+	if a := backchannel(t, s); a.status != 400 || a.json(t)["error_code"] != "invalid_user" || a.json(t)["error"] != nil {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	begin(t, s, "login_hint", "urn:msisdn:4790000002")
+	if err := c.MerchantRefuse(aase, ""); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s)
+	if c.MerchantRefuse("4799999999", "old_app") == nil || c.MerchantRefuse(aase, "No!") == nil {
+		t.Error("what can't be must be refused")
+	}
+}
+
+// Ten thousand people may be known, whichever way they are named.
+func TestManyPeople(t *testing.T) {
+	t.Parallel()
+	s := startMerchant(t, nil)
+	c := s.Control()
+	for i := range 10000 {
+		if err := c.AddPerson(emulator.Person{ID: "p" + strconv.Itoa(i), Phone: "47" + strconv.Itoa(41000000+i), Name: "Person " + strconv.Itoa(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.ChangePhone("4741009999", "4742000000"); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, backchannel(t, s, "login_hint", "urn:msisdn:4741009999"), "unknown_user_id")
+	token, err := c.CustomerToken("4742000000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s, "login_hint", "urn:customer-token:"+token)
+	begin(t, s, "login_hint", "urn:msisdn:4742000000")
+	if p := newBrowser(t, s).get("/_emulator/phone?phone=4742000000"); strings.Count(p.body, "<article") != 2 || !strings.Contains(p.body, `<option value="4742000000" selected>Person 9999`) {
+		t.Errorf("%s", p.texts)
 	}
 }

@@ -45,6 +45,7 @@ import (
 //	merchant-approve    {"phone"} or {"auth_req_id"}
 //	merchant-deny       {"phone" or "auth_req_id","code":"access_denied"}
 //	merchant-expire     {"phone" or "auth_req_id"}
+//	merchant-refuse     {"phone","code":"old_app"}
 //	merchant-auto       {"phone","after":"2s","code":""}
 //	merchant-poll-mode  {"mode":"slow_down","times":0}
 //	merchant-interval   {"duration":"5s"}
@@ -107,14 +108,10 @@ func (c *Control) AddPerson(p Person) error {
 	if other := c.e.state.personByPhone(p.Phone); other != nil && other.ID != p.ID {
 		return fmt.Errorf("emulator: person %s: the phone number is %s's", p.ID, other.ID)
 	}
-	if i := slices.IndexFunc(c.e.state.people, func(q *Person) bool { return q.ID == p.ID }); i >= 0 {
-		c.e.state.people[i] = &p
-		return nil
-	}
-	if len(c.e.state.people) >= maxPeople {
+	if c.e.state.personByID(p.ID) == nil && len(c.e.state.people) >= maxPeople {
 		return fmt.Errorf("emulator: there are %d people already", maxPeople)
 	}
-	c.e.state.people = append(c.e.state.people, &p)
+	c.e.state.setPerson(&p)
 	return nil
 }
 

@@ -16,6 +16,9 @@
 //	defer srv.Close()
 //	err = srv.Control().AutoApprove("4790000001") // no pages: every login is Åse's
 //
+// Merchant-initiated logins arrive on the page that plays the phones, /_emulator/phone, and Control approves, denies and expires them
+// too. Control.MerchantLogins, and the state, tell how each was polled: how often, and with how little time in between.
+//
 // What Vipps sends by itself goes to receivers on loopback: signed webhooks, the message that consent was taken back, and the JWS of a
 // QR login. It is tried again on Vipps' schedule, which Config.RetryScale makes faster; Close ends it.
 //

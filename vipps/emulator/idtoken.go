@@ -73,11 +73,9 @@ func (e *Emulator) merchantClaims(client *Client, g *grant, now time.Time) map[s
 		"iss": e.Issuer(),
 		"sub": subject(client.ID, g.person),
 		"aud": client.ID,
+		"msn": client.MSN,
 		"exp": now.Add(10 * time.Minute).Unix(),
 		"iat": now.Unix(),
-	}
-	if g.flow == flowCIBA || g.flow == flowCIBARedirect { // QR was withdrawn before there was an msn
-		claims["msn"] = client.MSN
 	}
 	if g.flow == flowCIBARedirect || e.take(BreakMerchantAuthReqID) {
 		claims["auth_req_id"] = g.authReqID

@@ -44,13 +44,25 @@ func customerToken(personID string) string {
 	return "emulator-" + hex.EncodeToString(h[:12])
 }
 
-func (s *state) personByToken(token string) *Person {
-	for _, p := range s.people {
-		if customerToken(p.ID) == token {
-			return p
-		}
+func (s *state) personByToken(token string) *Person { return s.known.byToken[token] }
+
+// peopleIndex finds people, however many there are.
+type peopleIndex struct {
+	byID             map[string]int // in state.people
+	byPhone, byToken map[string]*Person
+}
+
+// setPerson adds a person, or replaces the one of the same ID. Nobody else has the phone number.
+func (s *state) setPerson(p *Person) {
+	i, ok := s.known.byID[p.ID]
+	if ok {
+		delete(s.known.byPhone, s.people[i].Phone)
+		s.people[i] = p
+	} else {
+		s.known.byID[p.ID] = len(s.people)
+		s.people = append(s.people, p)
 	}
-	return nil
+	s.known.byPhone[p.Phone], s.known.byToken[customerToken(p.ID)] = p, p
 }
 
 // CustomerToken is the customer token of the person with a phone number, for a login_hint urn:customer-token:. It stays the same.

@@ -26,8 +26,9 @@ type phoneView struct {
 	Nonce   string
 	Phone   string // whose it is; empty: everybody's
 	Done    string
+	Count   int // wait
 	Waiting []pushView
-	More    int // wait, and aren't shown
+	More    int // wait too, and aren't shown
 	Over    []pushView
 }
 
@@ -116,7 +117,10 @@ func (e *Emulator) showPhone(w http.ResponseWriter, r *http.Request, phone, done
 	v.People = peopleViews(e.state.people, t)
 	only := e.state.personByPhone(phone)
 	if only != nil {
-		v.Phone, v.Name, v.Shown = only.Phone, only.Name, showPhone(only.Phone)
+		v.Phone = only.Phone
+		if !slices.ContainsFunc(v.People, func(p personView) bool { return p.Phone == only.Phone }) {
+			v.People = append(v.People, personView{Phone: only.Phone, Shown: showPhone(only.Phone), Name: only.Name})
+		}
 	}
 	e.collectPushes(&v, only)
 	for i := range v.Waiting {
@@ -126,8 +130,8 @@ func (e *Emulator) showPhone(w http.ResponseWriter, r *http.Request, phone, done
 	}
 	e.mu.Unlock()
 	v.Title = t.PhonesTitle
-	if n := len(v.Waiting) + v.More; n > 0 {
-		v.Title += " (" + strconv.Itoa(n) + ")"
+	if v.Count = len(v.Waiting) + v.More; v.Count > 0 {
+		v.Title += " (" + strconv.Itoa(v.Count) + ")"
 	}
 	status := http.StatusOK
 	if incomplete != "" {

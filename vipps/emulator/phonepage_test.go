@@ -38,7 +38,7 @@ func TestPhonePage(t *testing.T) {
 	}
 	id := begin(t, s, "scope", "openid name delegatedConsents")
 	begin(t, s, "login_hint", "urn:msisdn:4790000002", "binding_message", "PER-111")
-	if p = b.get("/_emulator/phone"); strings.Count(p.body, "<article") != 2 || !strings.Contains(p.body, "<title>Phones (2)") {
+	if p = b.get("/_emulator/phone"); strings.Count(p.body, "<article") != 2 || !strings.Contains(p.body, "<title>Phones (2)") || !strings.Contains(p.texts, "Messages: 2") {
 		t.Errorf("%s", p.body)
 	}
 	p = b.get("/_emulator/phone?phone=" + aase)

@@ -8,7 +8,7 @@ import (
 // Bounds of the tables. Beyond them the oldest entry goes, so that an emulator that runs for months stays small.
 const (
 	maxClients  = 1000
-	maxPeople   = 1000
+	maxPeople   = 20000
 	maxEntries  = 1000 // attempts, codes, browsers
 	maxConsents = 10000
 	maxLog      = 256
@@ -139,6 +139,7 @@ type state struct {
 	offset  time.Duration
 	clients map[string]*Client
 	people  []*Person
+	known   peopleIndex
 
 	attempts table[*attempt]
 	codes    table[*grant]
@@ -173,6 +174,7 @@ type state struct {
 
 func (s *state) init() {
 	s.clients = make(map[string]*Client)
+	s.known = peopleIndex{byID: make(map[string]int), byPhone: make(map[string]*Person), byToken: make(map[string]*Person)}
 	s.reset()
 }
 
@@ -181,6 +183,7 @@ func (s *state) reset() {
 	*s = state{
 		clients:  s.clients,
 		people:   s.people,
+		known:    s.known,
 		qrs:      s.qrs,
 		qrLogins: newTable[*grant](maxEntries),
 		attempts: newTable[*attempt](maxEntries),
@@ -203,21 +206,14 @@ func (s *state) reset() {
 }
 
 func (s *state) personByID(id string) *Person {
-	for _, p := range s.people {
-		if p.ID == id {
-			return p
-		}
+	if i, ok := s.known.byID[id]; ok {
+		return s.people[i]
 	}
 	return nil
 }
 
 func (s *state) personByPhone(phone string) *Person {
-	for _, p := range s.people {
-		if p.Phone == phone {
-			return p
-		}
-	}
-	return nil
+	return s.known.byPhone[phone]
 }
 
 func consentKey(clientID, personID string) string { return clientID + "\x00" + personID }

@@ -16,9 +16,9 @@ type texts struct {
 	ErrorTitle, ErrorText, ErrorHint                                           string
 	ReturnTitle, ReturnText, ReturnHere, ReturnElsewhere, ReturnHint           string
 
-	PhonesTitle, PhonesText, PhonesWhose, PhonesAll, PhonesShow                        string
-	PushNone, PushWants, PushCode, PushAsks, PushAsksNothing, PushBrowser, PushApprove string
-	PushDeny, PushExpires, PushOver, PushLink, PushApproved, PushDenied, PushLate      string
+	PhonesTitle, PhonesText, PhonesWhose, PhonesAll, PhonesShow                                  string
+	PushNone, PushSome, PushWants, PushCode, PushAsks, PushAsksNothing, PushBrowser, PushApprove string
+	PushDeny, PushExpires, PushOver, PushLink, PushApproved, PushDenied, PushLate                string
 
 	scopes map[string]string
 	states map[string]string // of merchant-initiated logins
@@ -66,6 +66,7 @@ func english() texts {
 		PhonesWhose:     "Whose phone",
 		PhonesAll:       "Everybody's",
 		PhonesShow:      "Show",
+		PushSome:        "Messages:",
 		PushNone:        "No message. New ones appear by themselves; without a script, load the page again.",
 		PushWants:       "wants you to log in",
 		PushCode:        "Go on only if you see or hear the same code there:",
@@ -132,6 +133,7 @@ func norwegian() texts {
 		PhonesWhose:     "Hvem sin telefon",
 		PhonesAll:       "Alles",
 		PhonesShow:      "Vis",
+		PushSome:        "Meldinger:",
 		PushNone:        "Ingen melding. Nye kommer av seg selv; uten skript må du laste siden på nytt.",
 		PushWants:       "ber deg logge inn",
 		PushCode:        "Gå bare videre om du ser eller hører den samme koden der:",
