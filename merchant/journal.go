@@ -157,10 +157,7 @@ func (j *journal) run(ctx context.Context, l *Logins) {
 		case <-j.nudge:
 			j.write(l)
 		case <-ticker.C:
-			if j.anew || !j.file.isThere() {
-				j.anew = true
-				j.write(l)
-			}
+			j.write(l)
 		}
 	}
 }
@@ -231,7 +228,7 @@ func (j *journal) write(l *Logins) {
 	if b != nil {
 		defer close(b.done)
 	}
-	if !j.anew && j.lines > compactAt && j.lines > 2*l.underWay() {
+	if j.lines > compactAt && j.lines > 2*l.underWay() || !j.file.isThere() {
 		j.anew = true
 	}
 	if j.anew {
@@ -241,7 +238,7 @@ func (j *journal) write(l *Logins) {
 	if b == nil {
 		return
 	}
-	text := []byte("\n") // the last line may have been torn
+	var text []byte
 	var err error
 	for _, r := range b.records {
 		if text, err = r.appendTo(text, j.box); err != nil {

@@ -48,7 +48,6 @@ func TestJournal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "merchant_logins")
 	synctest.Test(t, func(t *testing.T) {
 		op := newProvider(t)
-		op.begin = nil
 		l := newLab(t, op, func(c *merchant.Config) {
 			c.File, c.RedirectURI, c.CheckReturnTo = file, callback, func(string) error { return nil }
 		})
@@ -92,11 +91,6 @@ func TestJournal(t *testing.T) {
 		}
 		op.fair(t)
 		l.cancel()
-		for text := range strings.Lines(textOf(t, file)) {
-			if strings.Contains(text, " + ") && !strings.Contains(textOf(t, file), strings.Fields(text)[3]+" ") {
-				t.Error("something is under way still")
-			}
-		}
 		l.start()
 		if got := l.state("till", s.ID); got.State != merchant.Lost {
 			t.Errorf("a result after a restart: %s", got.State)
@@ -245,7 +239,6 @@ func TestJournalTrouble(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := l.begin("till", "4712345679")
-		time.Sleep(10 * time.Second)
 		if n := strings.Count(textOf(t, file), " + "); n != 2 {
 			t.Errorf("%d are in the new file", n)
 		}

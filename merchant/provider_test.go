@@ -50,6 +50,7 @@ type provider struct {
 	begin func(form url.Values) *httptest.ResponseRecorder
 	poll  func(a *asked) *httptest.ResponseRecorder
 	away  bool
+	loose bool // redeems codes twice, and takes its time with userinfo
 }
 
 // asked is a login as the provider sees it.
@@ -131,6 +132,9 @@ func (p *provider) serve(r *http.Request) (*httptest.ResponseRecorder, error) {
 		return answer(200, map[string]any{"exists": !strings.HasSuffix(r.Form.Get("login_hint"), "404")}), nil
 	case "userinfo":
 		id := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if p.loose {
+			time.Sleep(time.Second)
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		a := p.logins[id]
@@ -222,7 +226,7 @@ func (p *provider) redeem(code string) *httptest.ResponseRecorder {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.logins[p.codes[code]]
-	if a == nil || a.given {
+	if a == nil || a.given && !p.loose {
 		return refuse("invalid_grant")
 	}
 	a.given = true
