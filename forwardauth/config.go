@@ -99,6 +99,8 @@ type Config struct {
 	EmailUnverified string
 	// Landings are where logins end that began elsewhere than in the browser that they end in: see [Landing]. Default: none.
 	Landings []Landing
+	// QRs are the qr_ids of QR codes: only logins that came by one of these pass. Default: all logins.
+	QRs []string
 	// Consented is told of the answers that a login brings to what was asked beside the claims ([vipps.User.Consents]), once
 	// for each such login and before anybody has its session, since the provider may never give them again. An error is
 	// logged and counted; the login goes on. Default: nobody is told.

@@ -25,7 +25,11 @@ type Landing struct {
 	// Finish redeems the code of the query, once, and returns who logged in and where they wanted to go: a path, or an
 	// address of the same site. It must check that the login is one that was started here, and be safe for concurrent use.
 	// The query has exactly one code, no state and nothing twice.
+	//
+	// An error that is no [*vipps.Error] means that nobody here waits for this login.
 	Finish func(ctx context.Context, query url.Values) (login *vipps.Login, returnTo string, err error)
+	// TellsConsents says that Finish tells of consents by itself, so that Config.Consented is not told of these logins.
+	TellsConsents bool
 }
 
 // checkLandings says what is wrong with Config.Landings.
@@ -87,7 +91,7 @@ func (e *Engine) land(w http.ResponseWriter, r *http.Request, s *site, o Origina
 		return
 	}
 	began := e.now()
-	login, returnTo, err := l.Finish(e.finishing(r.Context()), query)
+	login, returnTo, err := l.Finish(context.WithoutCancel(r.Context()), query)
 	if err == nil {
 		err = e.landingFits(login)
 	}
@@ -96,7 +100,9 @@ func (e *Engine) land(w http.ResponseWriter, r *http.Request, s *site, o Origina
 		return
 	}
 	e.warnStale()
-	e.consented(r.Context(), s, login)
+	if !l.TellsConsents {
+		e.consented(r.Context(), s, login)
+	}
 	e.metrics.loginsEnded.WithLabelValues(flowLanding, outcomeSuccess).Inc()
 	e.log.Info("login completed", zap.String("site", s.host), zap.String("flow", flowLanding))
 	e.askLanded(w, r, s, login, returnTo, began)
@@ -157,7 +163,9 @@ func (e *Engine) landingFits(login *vipps.Login) error {
 func landingCode(err error) string {
 	var ve *vipps.Error
 	switch {
-	case !errors.As(err, &ve):
+	case errors.Is(err, vipps.ErrDenied), errors.Is(err, vipps.ErrNotEligible):
+		return "access_denied"
+	case !errors.As(err, &ve), errors.Is(err, vipps.ErrExpired):
 		return codeLostState
 	case ve.Stage == vipps.StageToken && ve.Code == "invalid_grant":
 		return codeUsedState

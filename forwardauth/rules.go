@@ -31,7 +31,7 @@ type Policy struct {
 	// ACRValues, separated by blanks, are what logins must prove here: whoever is logged in with less is sent to Vipps again,
 	// which is asked for them. Where the Client has ACRValues, they must be of these. Default: what the Client asks for.
 	ACRValues string
-	// QRs are the qr_ids of the QR codes here: only logins that came by one of these pass. Default: all logins.
+	// QRs are the qr_ids of the QR codes here: only logins that came by one of these pass. Default: those of the Config.
 	QRs []string
 }
 
@@ -91,7 +91,7 @@ type rules struct {
 
 // parseRules reads the rules of the configuration itself and those of its policies.
 func (c *Config) parseRules() ([]*rules, []error) {
-	own := Policy{Name: defaultPolicy, Allow: c.Allow, Headers: c.Headers, HeaderEncoding: c.HeaderEncoding, WithoutSession: c.WithoutSession}
+	own := Policy{Name: defaultPolicy, Allow: c.Allow, Headers: c.Headers, HeaderEncoding: c.HeaderEncoding, WithoutSession: c.WithoutSession, QRs: c.QRs}
 	var all []*rules
 	var errs []error
 	seen := map[string]bool{}

@@ -28,6 +28,9 @@ func (r *rules) addProofs(p Policy, c *Config) []error {
 		errs = append(errs, &vipps.ConfigError{Setting: setting, Reason: reason})
 	}
 	r.acrs, r.qrs = strings.Fields(p.ACRValues), p.QRs
+	if len(r.qrs) == 0 {
+		r.qrs = c.QRs
+	}
 	r.acr = strings.Join(r.acrs, " ")
 	var always []string
 	if c.Client != nil {

@@ -81,7 +81,7 @@ func (s *service) buildMerchant(c *config, client *vipps.Client, keys session.Ke
 	}
 	s.merchant = &merchantSide{logins: logins, callers: len(c.merchant.callers) > 0}
 	if cfg.RedirectURI != "" {
-		engine.Landings = append(engine.Landings, forwardauth.Landing{Path: merchantCallback, Finish: logins.Land})
+		engine.Landings = append(engine.Landings, forwardauth.Landing{Path: merchantCallback, Finish: logins.Land, TellsConsents: cfg.Consented != nil})
 	}
 	return nil
 }

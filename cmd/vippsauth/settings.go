@@ -67,6 +67,7 @@ type config struct {
 
 	consentURL, consentDir string
 	consentSecret          vipps.Secret
+	app                    appLogins
 
 	cookieDomain, authURL string
 	merchant              merchantSettings
@@ -93,7 +94,7 @@ const (
 
 // settingsTable is every setting there is, in the order of the documentation.
 func settingsTable() []setting {
-	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), identitySettings(), eventSettings(), sessionSettings(),
+	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), appSettings(), identitySettings(), eventSettings(), sessionSettings(),
 		merchantTable(), webhookSettings(), logSettings())
 }
 

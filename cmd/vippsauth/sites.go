@@ -25,10 +25,13 @@ func siteKeys() []string {
 		"client_id", "client_secret", "client_auth", "msn", "subscription_key", "scopes", "market", "acr_values", "upstream", "allow", "site_name", "contact",
 		"cookie_domain", "auth_url", "silent", "silent_retry", "without_session", "confirm_person", "app_cookies", "logout_paths",
 		"headers", "header_encoding", "email_unverified", "session_ttl", "session_idle", "session_persist",
+		"app_flow", "app_callback_uri", "final_redirect_is_app", "qr_ids",
 	}
 }
 
-func policyKeys() []string { return []string{"allow", "headers", "header_encoding", "without_session"} }
+func policyKeys() []string {
+	return []string{"allow", "headers", "header_encoding", "without_session", "acr_values", "qr_ids"}
+}
 
 // clientKeys are the settings that make another client of a site.
 func clientKeys() []string {
@@ -142,6 +145,7 @@ func (c *config) addPolicies(sections []section, rep *report) {
 		}
 		c.policies = append(c.policies, forwardauth.Policy{
 			Name: sec.name, Allow: pc.allow, Headers: pc.headers, HeaderEncoding: pc.headerEncoding, WithoutSession: pc.withoutSession,
+			ACRValues: pc.acrValues, QRs: pc.app.qrIDs,
 		})
 	}
 	for _, s := range c.sites {

@@ -21,7 +21,7 @@ func exampleSettings(proxy string) []string {
 	}
 	settings := []string{
 		"--environment=emulator", "--public-url=http://localhost:8000", "--trusted-proxies=loopback",
-		"--scopes=openid name email phoneNumber birthDate address nin",
+		"--scopes=openid name email phoneNumber birthDate address nin delegatedConsents",
 		"--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
 	}
 	if proxy == "traefik" { // it alone needs a listener of its own
@@ -33,13 +33,13 @@ func exampleSettings(proxy string) []string {
 	if proxy == "ingress-nginx" {
 		return []string{
 			"--public-url=https://app.example.com", "--app=application:8080", "--service-host=vippsauth", "--listen=:4190", "--authz-listen=:4193", "--trusted-proxies=private",
-			"--scopes=openid name email phoneNumber birthDate address nin", "--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
+			"--scopes=openid name email phoneNumber birthDate address nin delegatedConsents", "--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
 		}
 	}
 	if proxy == "gateway-api" {
 		return []string{
 			"--public-url=https://app.example.com", "--app=application:8080", "--service-host=vippsauth", "--listen=:4190", "--grpc-listen=:4194", "--trusted-proxies=private",
-			"--scopes=openid name email phoneNumber birthDate address nin", "--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
+			"--scopes=openid name email phoneNumber birthDate address nin delegatedConsents", "--headers=default,X-Vipps-Birthdate=birthdate,X-Vipps-Address=address,X-Vipps-Nin=nin",
 		}
 	}
 	return settings

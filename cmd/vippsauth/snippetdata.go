@@ -73,7 +73,7 @@ func (e endpoint) String() string { return net.JoinHostPort(e.Host, e.Port) }
 func identityNames() []string {
 	return []string{
 		"X-Vipps-Auth", "X-Vipps-Sub", "X-Vipps-Name", "X-Vipps-Given-Name", "X-Vipps-Family-Name", "X-Vipps-Email", "X-Vipps-Email-Verified",
-		"X-Vipps-Phone-Number", "X-Vipps-Birthdate", "X-Vipps-Address", "X-Vipps-Nin", "X-Vipps-Assertion", "X-Vipps-Proxy-Secret",
+		"X-Vipps-Phone-Number", "X-Vipps-Birthdate", "X-Vipps-Address", "X-Vipps-Nin", "X-Vipps-Consents", "X-Vipps-Assertion", "X-Vipps-Proxy-Secret",
 	}
 }
 
