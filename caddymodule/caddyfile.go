@@ -46,6 +46,9 @@ func init() {
 //	    silent_retry      <duration>
 //	    without_session   login|page|anonymous
 //	    confirm_person    after-logout|always|never
+//	    app_flow          off|automatic-return|app-to-app|app-to-app-v2
+//	    app_callback_uri  <uri>
+//	    final_redirect_is_app on|off
 //	    headers           default|<Header=claim[;encoding]...>
 //	    header_encoding   utf-8|percent|base64url|latin1|ascii
 //	    email_unverified  drop|pass

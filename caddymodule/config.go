@@ -20,6 +20,8 @@ const (
 	envTest       = "test"
 	envEmulator   = "emulator"
 
+	onWord = "on"
+
 	modulePath = "github.com/vippsauth/vippsauth"
 )
 
@@ -54,6 +56,9 @@ func (h *Handler) fields() []field {
 		{name: "silent_retry", duration: &h.SilentRetry},
 		{name: "without_session", text: &h.WithoutSession},
 		{name: "confirm_person", text: &h.ConfirmPerson},
+		{name: "app_flow", text: &h.AppFlow},
+		{name: "app_callback_uri", text: &h.AppCallbackURI},
+		{name: "final_redirect_is_app", text: &h.FinalRedirectIsApp},
 		{name: "headers", list: &h.Headers},
 		{name: "header_encoding", text: &h.HeaderEncoding},
 		{name: "email_unverified", text: &h.EmailUnverified},
@@ -173,6 +178,10 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 		AppCookies: h.AppCookies, LogoutPaths: h.LogoutPaths, SiteName: h.SiteName, Contact: h.Contact,
 		SessionTTL: time.Duration(h.SessionTTL), SessionIdle: time.Duration(h.SessionIdle), SessionPersist: h.SessionPersist,
 		LoginLimit: h.LoginLimit, LoginLimitTotal: h.LoginLimitTotal,
+		AppFlow: h.AppFlow, AppCallbackURI: h.AppCallbackURI, FinalRedirectIsApp: h.FinalRedirectIsApp == onWord,
+	}
+	if h.FinalRedirectIsApp != "" && h.FinalRedirectIsApp != onWord && h.FinalRedirectIsApp != "off" {
+		bad("final_redirect_is_app", "must be one of on, off")
 	}
 	switch {
 	case len(h.CookieKeys) > 0 && h.CookieKeysFile != "":

@@ -105,6 +105,14 @@ type Handler struct {
 	// When a page asks "Continue as …?" before a session begins: `after-logout`, `always` or `never`. Default: after-logout.
 	ConfirmPerson string `json:"confirm_person,omitempty"`
 
+	// How people come back from the app on a phone: `off`, `automatic-return` (the app opens a browser; one that is another than
+	// the login began in gets a page that begins again there), `app-to-app` or `app-to-app-v2` (from an app of yours). Default: off.
+	AppFlow string `json:"app_flow,omitempty"`
+	// What opens your app with `app-to-app`: https, or yourapp://callback. Required with it. Default: none.
+	AppCallbackURI string `json:"app_callback_uri,omitempty"`
+	// Whether the redirect URI opens your app: `on` or `off`. Default: off.
+	FinalRedirectIsApp string `json:"final_redirect_is_app,omitempty"`
+
 	// The identity headers, as `Header=claim` or `Header=claim;encoding`; `default` stands for `X-Vipps-Sub` and one
 	// header for each claim of the scopes asked for. Default: default.
 	Headers []string `json:"headers,omitempty"`
