@@ -86,15 +86,15 @@ func answer(w http.ResponseWriter, v verdict) {
 }
 
 // readBody reads the whole body as it came: what it is encoded in is signed, and nothing inflates it.
-func readBody(w http.ResponseWriter, req *http.Request) ([]byte, outcome) {
+func readBody(w http.ResponseWriter, req *http.Request, most int64) ([]byte, outcome) {
 	switch {
 	case req.Method != http.MethodPost:
 		return nil, method
-	case req.ContentLength > maxBody:
+	case req.ContentLength > most:
 		return nil, tooLarge
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTime)) // always there on a connection of net/http
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, most))
 	if err == nil {
 		return body, ""
 	}

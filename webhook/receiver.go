@@ -154,7 +154,7 @@ type judge func(req *http.Request, body []byte) verdict
 func (r *Receiver) receive(kind string, judge judge) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var v verdict
-		body, out := readBody(w, req)
+		body, out := readBody(w, req, maxBody)
 		if out == "" {
 			v = judge(req, body)
 		} else {
