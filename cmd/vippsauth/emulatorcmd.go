@@ -63,9 +63,10 @@ func (p *program) emulate(ctx context.Context, addr string, client emulator.Clie
   client_secret  %s  (of the emulator only)
   redirect URIs  %s
   control        %s/_emulator/
+  phones         %s/_emulator/phone
 
 Ctrl-C stops it, and it forgets everything.
-`, srv.URL, srv.Issuer, client.ID, client.Secret, strings.Join(client.RedirectURIs, "\n                 "), srv.URL)
+`, srv.URL, srv.Issuer, client.ID, client.Secret, strings.Join(client.RedirectURIs, "\n                 "), srv.URL, srv.URL)
 	<-ctx.Done()
 	return srv.Close() //nolint:contextcheck // ctx has ended
 }
