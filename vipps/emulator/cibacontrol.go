@@ -109,6 +109,34 @@ func (e *Emulator) answerByItself(p *push) {
 	}
 }
 
+// everybody says how people answer who have no answer of their own.
+func (m *merchantState) everybody() string {
+	a, ok := m.auto[""]
+	switch {
+	case !ok:
+		return "by hand"
+	case a.code != "":
+		return a.code + " after " + a.after.String()
+	}
+	return "approve after " + a.after.String()
+}
+
+// merchantGroup are the buttons of the control page.
+func (e *Emulator) merchantGroup(s *snapshot) controlGroup {
+	g := controlGroup{Title: "Merchant-initiated logins", Verb: "merchant-auto", CSRF: e.controlToken}
+	g.Hint = "How everybody answers what arrives on the phone from now on."
+	for _, b := range []controlButton{
+		{Label: "by hand", JSON: `{"after":"-1s"}`},
+		{Label: "approve after 0s", JSON: `{"after":"0s"}`},
+		{Label: "approve after 5s", JSON: `{"after":"5s"}`},
+		{Label: "access_denied after 5s", JSON: `{"after":"5s","code":"access_denied"}`},
+	} {
+		b.On = b.Label == s.MerchantAuto
+		g.Buttons = append(g.Buttons, b)
+	}
+	return g
+}
+
 var errNotWaiting = errors.New("emulator: no merchant-initiated login waits there")
 
 var errIncomplete = errors.New("emulator: what is required isn't ticked")

@@ -343,6 +343,13 @@ func TestMerchantAuto(t *testing.T) {
 	if a := poll(t, s, begin(t, s)); a.status != 200 {
 		t.Errorf("her own answer doesn't come before everybody's: %d %s", a.status, a.body)
 	}
+	b := newBrowser(t, s)
+	for button, want := range map[string]string{`{"after":"5s"}`: "approve after 5s", `{"after":"5s","code":"access_denied"}`: "access_denied after 5s", `{"after":"-1s"}`: "by hand"} {
+		p := b.submit(b.get("/_emulator/"), "merchant-auto", "json", button)
+		if !strings.Contains(p.body, `aria-pressed="true">`+want+`</button>`) {
+			t.Errorf("%s: the page doesn't say %q", button, want)
+		}
+	}
 	auto("", -1, "")
 	auto(aase, 50*time.Millisecond, "")
 	id := begin(t, s)

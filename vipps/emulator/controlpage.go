@@ -26,6 +26,7 @@ type snapshot struct {
 	Log                []Call           `json:"log"`
 	Breaks             map[string]int   `json:"breaks"`
 	MerchantLogins     []MerchantLogin  `json:"merchant_logins"`
+	MerchantAuto       string           `json:"merchant_auto"` // how everybody answers, in words
 	Webhooks           []WebhookInfo    `json:"webhooks"`
 	QRs                []jsonQR         `json:"qr_codes"`
 	Deliveries         []Delivery       `json:"deliveries"`
@@ -53,7 +54,7 @@ func (c *Control) snapshot() snapshot {
 	s := snapshot{
 		Issuer: c.e.Issuer(), Now: c.e.nowLocked().UTC().Format(time.RFC3339), NoDialog: st.noDialog, AutoApprove: st.auto, Deny: st.deny,
 		RememberDefault: st.remember, Calls: maps.Clone(st.calls), Log: slices.Clone(st.log), Breaks: maps.Clone(st.breaks),
-		Clients: []snapshotClient{}, People: []snapshotPerson{}, MerchantLogins: c.e.merchantLogins(),
+		Clients: []snapshotClient{}, People: []snapshotPerson{}, MerchantLogins: c.e.merchantLogins(), MerchantAuto: st.merchant.everybody(),
 		Webhooks: st.listWebhooks(), QRs: st.listQRs(), Deliveries: st.listDeliveries(),
 	}
 	for _, b := range st.browsers.byKey {
@@ -142,6 +143,7 @@ func (e *Emulator) controlGroups(s *snapshot) []controlGroup {
 			controlButton{Label: "Rotate, keep the old", JSON: `{"keep_old":true}`}, controlButton{Label: "Rotate, drop the old", JSON: "{}"}),
 		one("Clock", "Codes live two minutes, access tokens ten.", "advance",
 			controlButton{Label: "Advance 10 minutes", JSON: `{"duration":"10m"}`}, controlButton{Label: "Advance 1 hour", JSON: `{"duration":"1h"}`}),
+		e.merchantGroup(s),
 		one("Start over", "Forgets all but clients, people, QR codes and keys.", "reset", controlButton{Label: "Reset", JSON: "{}"}),
 	}
 }
