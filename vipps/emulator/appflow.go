@@ -84,13 +84,14 @@ func (c *Client) registered(uri string) bool {
 // validURI says whether a URI has the shape that Vipps wants: a web address, or an app's scheme with something behind it.
 func validURI(raw string) bool {
 	u, err := url.Parse(raw)
-	return err == nil && u.Scheme != "" && u.Host != "" && u.User == nil && !strings.Contains(raw, "#")
+	return err == nil && u.Scheme != "" && u.Opaque == "" && (u.Host != "" || len(u.Path) > 1) && u.User == nil && !strings.Contains(raw, "#")
 }
 
 // notApps are schemes that don't lead to an app of the phone, but into the network or to a script.
 var notApps = [...]string{
-	"afp", "blob", "data", "file", "ftp", "ftps", "git", "gopher", "http", "https", "imap", "intent", "irc", "javascript", "ldap", "ldaps",
-	"nfs", "rtsp", "sftp", "smb", "ssh", "svn", "telnet", "view-source", "vbscript", "ws", "wss",
+	"about", "afp", "android-app", "blob", "chrome", "content", "data", "file", "filesystem", "ftp", "ftps", "git", "gopher", "http", "https",
+	"imap", "intent", "irc", "javascript", "ldap", "ldaps", "mailto", "nfs", "rtsp", "sftp", "sms", "smb", "ssh", "svn", "tel", "telnet",
+	"view-source", "vbscript", "ws", "wss",
 }
 
 // checkAppURI refuses what isn't an app's: a scheme of its own, and something behind it.

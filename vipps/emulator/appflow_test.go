@@ -205,13 +205,13 @@ func TestAppURIs(t *testing.T) {
 	s := start(t, nil)
 	for _, uri := range []string{
 		"http://localhost/x", "https://example.com/", "ftp://example.com/", "javascript://x/%0aalert(1)", "data:text/html,x", "eksempelapp://", "callback",
-		"WSS://example.com", "eksempelapp://u@x", "eksempelapp://x#y", "",
+		"WSS://example.com", "mailto:a@example.com", "file:///etc/passwd", "eksempelapp:/", "eksempelapp:x", "eksempelapp://u@x", "eksempelapp://x#y", "",
 	} {
 		if err := s.Control().AddClient(emulator.Client{ID: "x", Secret: "x", AppURIs: []string{uri}}); err == nil {
 			t.Errorf("%q is taken", uri)
 		}
 	}
-	if err := s.Control().AddClient(emulator.Client{ID: "x", Secret: "x", AppURIs: []string{"no.example.app://x/y?z"}}); err != nil {
+	if err := s.Control().AddClient(emulator.Client{ID: "x", Secret: "x", AppURIs: []string{"no.example.app://x/y?z", "eksempelapp:///x"}}); err != nil {
 		t.Error(err)
 	}
 }
