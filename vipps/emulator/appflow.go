@@ -119,12 +119,13 @@ func replaceMSN(rawQuery, clientID string) string {
 
 // redirectMSN answers the authorize request of a partner, which names a sales unit by its number, with the same one by its client id.
 func (e *Emulator) redirectMSN(w http.ResponseWriter, r *http.Request, q url.Values) {
-	client, err := e.clientByMSN(q.Get("msn"))
-	if err != nil || q.Has("client_id") || len(q["msn"]) != 1 {
-		if err == nil {
-			err = errors.New("a request has either one client_id or one msn")
-		}
-		e.errorPage(w, r, http.StatusBadRequest, "invalid_client", "The "+strings.TrimPrefix(err.Error(), "the ")+".")
+	client, why := e.clientByMSN(q.Get("msn"))
+	switch {
+	case why != "":
+		e.errorPage(w, r, http.StatusBadRequest, "invalid_client", why)
+		return
+	case q.Has("client_id") || len(q["msn"]) != 1 || strings.ContainsFunc(r.URL.RawQuery, func(c rune) bool { return c <= ' ' || c > '~' }):
+		e.errorPage(w, r, http.StatusBadRequest, "invalid_request", descBadRequest)
 		return
 	}
 	redirect(w, e.BaseURL()+pathAuthorize+"?"+replaceMSN(r.URL.RawQuery, client.ID))

@@ -78,7 +78,7 @@ const (
 // BreakInfo describes a kind of Control.Break.
 type BreakInfo struct {
 	Kind string `json:"kind"`
-	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery, merchant, app-callback or access-token, or
+	// Where is the answer that is broken: id-token, token, userinfo, callback, discovery, merchant, app-callback, access-token or webhooks-api, or
 	// what is delivered: webhook, consent-revoked or qr.
 	Where string `json:"where"`
 	// Does says how.

@@ -221,7 +221,7 @@ func TestBreaks(t *testing.T) {
 
 // testedElsewhere says which test has the faults of an answer that no browser's login sees.
 var testedElsewhere = map[string]string{
-	"merchant": "ciba_test.go", "app-callback": "TestAppToAppErrors", "access-token": "TestAccessToken", "webhook": "TestWebhookBreaks",
+	"merchant": "ciba_test.go", "app-callback": "TestAppToAppErrors", "access-token": "TestAccessToken", "webhooks-api": "TestWebhookUUIDSecret", "webhook": "TestWebhookBreaks",
 	"consent-revoked": "TestConsentRevokedBreaks", "qr": "TestQRBreaks",
 }
 

@@ -13,7 +13,7 @@ func fuzzed(f *testing.F) *emulator.Emulator {
 	f.Helper()
 	e, err := emulator.New(emulator.Config{
 		BaseURL: "http://127.0.0.1:4192", RSABits: 1024, Spinner: -1,
-		Clients: []emulator.Client{{ID: "shop", Secret: "secret", RedirectURIs: []string{callback}}},
+		Clients: []emulator.Client{{ID: "shop", Secret: "secret", RedirectURIs: []string{callback}, AppURIs: []string{"eksempelapp://callback"}}},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -27,6 +27,7 @@ func FuzzAuthorize(f *testing.F) {
 	const good = "client_id=shop&response_type=code&scope=openid&state=12345678&redirect_uri=http%3A%2F%2Flocalhost%3A1%2F_vipps%2Fcallback"
 	for _, seed := range []string{
 		"", good, good + "&requested_flow=no_dialog", good + "&market=XX&nonce=%00", good + "&state=x", good + ";a=b", "client_id=%zz",
+		strings.Replace(good, "client_id=shop", "msn=123456", 1), "msn=123456&\r\nX: y", good + "&requested_flow=app_to_app&app_callback_uri=eksempelapp%3A%2F%2Fcallback",
 		good + "&scope=%0d%0aX: y", good + "&code_challenge=abc&code_challenge_method=S256", strings.Replace(good, "12345678", "%0d%0aLocation:x", 1),
 	} {
 		f.Add(seed, "nb;q=0.5,en")
@@ -40,7 +41,7 @@ func FuzzAuthorize(f *testing.F) {
 		loc := w.Header().Get("Location")
 		switch w.Code {
 		case http.StatusFound:
-			if !strings.HasPrefix(loc, callback+"?") && !strings.HasPrefix(loc, "/vipps-login-idp/index.html?tabId=") || strings.ContainsAny(loc, "\r\n") {
+			if !strings.HasPrefix(loc, callback+"?") && !strings.HasPrefix(loc, "eksempelapp://callback?") && !strings.HasPrefix(loc, e.Issuer()+"oauth2/auth?") && !strings.HasPrefix(loc, "/vipps-login-idp/index.html?tabId=") || strings.ContainsAny(loc, "\r\n") {
 				t.Errorf("redirect to %q", loc)
 			}
 		case http.StatusBadRequest, http.StatusBadGateway:

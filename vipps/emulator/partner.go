@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -15,8 +14,8 @@ const (
 	BreakMissingMSN = "missing-msn"
 )
 
-// clientByMSN is the one sales unit that has a merchant serial number; partners aren't sales units.
-func (e *Emulator) clientByMSN(msn string) (Client, error) {
+// clientByMSN is the one sales unit that has a merchant serial number, or says why there is none; partners aren't sales units.
+func (e *Emulator) clientByMSN(msn string) (unit Client, why string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var found *Client
@@ -25,14 +24,14 @@ func (e *Emulator) clientByMSN(msn string) (Client, error) {
 			continue
 		}
 		if found != nil {
-			return Client{}, errors.New("several clients of the emulator have that merchant serial number")
+			return Client{}, "Several clients of the emulator have that merchant serial number."
 		}
 		found = c
 	}
 	if found == nil {
-		return Client{}, errors.New("the client or its related sales unit or merchant does not exist or is not active")
+		return Client{}, "The client or its related sales unit or merchant does not exist or is not active."
 	}
-	return *found, nil
+	return *found, ""
 }
 
 // authenticatePartner says which client a partner acts for: the one of the Merchant-Serial-Number, which has to be one that uses
@@ -50,9 +49,9 @@ func (e *Emulator) authenticatePartner(w http.ResponseWriter, r *http.Request, f
 	if len(header) != 1 {
 		return Client{}, invalidClient(" The header Merchant-Serial-Number is missing.")
 	}
-	client, err := e.clientByMSN(header[0])
+	client, why := e.clientByMSN(header[0])
 	switch {
-	case err != nil:
+	case why != "":
 		return Client{}, invalidClient(" The Merchant-Serial-Number is of no client.")
 	case client.AuthMethod != AuthBasic:
 		return Client{}, invalidClient(" Partner keys work for clients that have " + AuthBasic + " only.")

@@ -33,6 +33,8 @@ const (
 	BreakWebhookNoJSON       = "webhook-no-json"
 	BreakWebhookTwice        = "webhook-twice"
 	BreakWebhookFrozen       = "webhook-frozen"
+
+	BreakWebhookUUIDSecret = "webhook-uuid-secret" //nolint:gosec // the name of a fault
 )
 
 func webhookBreaks() []BreakInfo {
@@ -57,6 +59,7 @@ func webhookBreaks() []BreakInfo {
 		{BreakWebhookNoJSON, where, "rightly signed, the body is no JSON"},
 		{BreakWebhookTwice, where, "the same request is sent twice"},
 		{BreakWebhookFrozen, where, "every retry repeats the date and the signature of this attempt (valid)"},
+		{BreakWebhookUUIDSecret, "webhooks-api", "a registration's secret is a UUID, as in the specification's sample (valid)"},
 	}
 }
 

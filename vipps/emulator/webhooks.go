@@ -106,8 +106,8 @@ func (e *Emulator) unitOf(r *http.Request, client Client) (string, bool) {
 	case len(header) == 0:
 		return client.MSN, true
 	case client.Partner:
-		_, err := e.clientByMSN(header[0])
-		return header[0], err == nil
+		_, why := e.clientByMSN(header[0])
+		return header[0], why == ""
 	}
 	return client.MSN, header[0] == client.MSN
 }
@@ -177,6 +177,9 @@ func (e *Emulator) registerWebhook(w http.ResponseWriter, r *http.Request, clien
 	hook := &webhook{
 		id: newUUID(), clientID: clientID, msn: msn, url: reg.URL, events: reg.Events,
 		secret: base64.StdEncoding.EncodeToString(randomBytes(64)),
+	}
+	if e.take(BreakWebhookUUIDSecret) {
+		hook.secret = newUUID()
 	}
 	if !e.addWebhook(hook) {
 		problem(w, r, http.StatusBadRequest, "There are too many registrations.",

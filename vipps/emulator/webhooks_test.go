@@ -680,3 +680,20 @@ func TestDeliveriesOnThePage(t *testing.T) {
 		}
 	}
 }
+
+// Secrets come in two looks.
+func TestWebhookUUIDSecret(t *testing.T) {
+	t.Parallel()
+	s := startHooks(t)
+	if err := s.Control().Break(emulator.BreakWebhookUUIDSecret, 1); err != nil {
+		t.Fatal(err)
+	}
+	rc := newReceiver(t)
+	_, secret := register(t, s, rc.URL)
+	if err := s.Control().Ping("shop", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if a := rc.until(t, 1)[0]; len(secret) != 36 || a.header.Get("Authorization") != expected(secret, a) {
+		t.Errorf("secret of %d characters, %+v", len(secret), a)
+	}
+}
