@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
-	"github.com/vippsauth/vippsauth/vipps"
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
@@ -184,23 +183,7 @@ func (s *service) build(c *config, issuer string) error {
 
 // startEmulator starts the emulator of environment emulator, with our clients known to it.
 func (c *config) startEmulator(known []forwardauth.Registration) (*emulator.Server, error) {
-	var clients []emulator.Client
-	for _, r := range known {
-		at := slices.IndexFunc(c.all(), func(sc *config) bool { id, _ := sc.credentials(); return id == r.Client.ClientID() })
-		if at < 0 {
-			continue // can't be: both are made of the same settings
-		}
-		sc := c.all()[at]
-		id, secret := sc.credentials()
-		method := emulator.AuthBasic
-		if sc.clientAuth == vipps.ClientAuthPost {
-			method = emulator.AuthPost
-		}
-		clients = append(clients, emulator.Client{
-			ID: id, Secret: secret.Reveal(), Name: sc.displayName(), RedirectURIs: r.RedirectURIs, AuthMethod: method, Advanced: sc.acrValues != "",
-		})
-	}
-	return emulator.Start(c.emulatorListen, emulator.Config{Clients: clients})
+	return emulator.Start(c.emulatorListen, emulator.Config{Clients: c.emulatedClients(known)})
 }
 
 // displayName is how the emulator's pages call the site.
