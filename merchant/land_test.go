@@ -119,18 +119,21 @@ func TestSec_A156_LandingsAreOursAndOnce(t *testing.T) {
 			if err := l.Cancel("till", canceled.ID); err != nil {
 				t.Fatal(err)
 			}
-			for name, query := range map[string]url.Values{
-				"one that ends in the app":   op.code(kari),
-				"one of another process":     op.code("4712345670"),
-				"one that was canceled":      op.code("4712345671"),
-				"a made-up code":             {"code": {"abc"}},
-				"no code":                    {},
-				"two codes":                  {"code": {"a", "b"}},
-				"an error":                   {"error": {"access_denied"}},
-				"a code and another's state": {"code": op.code("4712345679")["code"], "state": {"x"}},
+			for _, tc := range []struct {
+				name  string
+				query url.Values
+			}{
+				{"one that ends in the app", op.code(kari)},
+				{"one of another process", op.code("4712345670")},
+				{"one that was canceled", op.code("4712345671")},
+				{"a made-up code", url.Values{"code": {"abc"}}},
+				{"no code", url.Values{}},
+				{"two codes", url.Values{"code": {"a", "b"}}},
+				{"an error", url.Values{"error": {"access_denied"}}},
+				{"a code and another's state", url.Values{"code": op.code("4712345679")["code"], "state": {"x"}}},
 			} {
-				if login, to, err := l.Land(t.Context(), query); err == nil || login != nil || to != "" {
-					t.Errorf("%s: %q, %v", name, to, err)
+				if login, to, err := l.Land(t.Context(), tc.query); err == nil || login != nil || to != "" {
+					t.Errorf("%s: %q, %v", tc.name, to, err)
 				}
 			}
 			if got := l.state("till", app.ID); got.State != merchant.Pending {
