@@ -137,7 +137,7 @@ func New(cfg Config) (*Logins, error) {
 		callers:    map[string]int{},
 		landed:     map[digest]time.Time{},
 		complaints: map[string]time.Time{},
-		life:       standardLife,
+		lives:      map[time.Duration]time.Duration{},
 		wake:       make(chan struct{}, 1),
 		work:       make(chan *entry),
 		stopped:    make(chan struct{}),

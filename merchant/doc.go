@@ -23,7 +23,7 @@
 //
 // Each start sends a message to somebody's phone, so that starts are counted by phone number, whoever the caller, and
 // by caller; questions whether a number has an account are counted with them. Neither a login that ended nor one that
-// was canceled gives anything back. Numbers are counted in one spelling, as keyed hashes, in memory only. A caller has one
+// was canceled gives anything back. Numbers are counted in one spelling, as keyed hashes, in memory only, so that the counts begin anew with the process. A caller has one
 // login under way for a phone number: the next one takes its place, and that one is [Canceled].
 //
 // # Whom the provider doesn't know

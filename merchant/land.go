@@ -25,7 +25,8 @@ const (
 // waits for a browser. A code is sent to the provider once, and while nobody waits for a browser none is at all: that is
 // [ErrUnknown]. Other errors are a *[LimitError] and those of package vipps.
 func (l *Logins) Land(ctx context.Context, query url.Values) (login *vipps.Login, returnTo string, err error) {
-	if err := l.admit(query); err != nil {
+	code, err := l.admit(query)
+	if err != nil {
 		return nil, "", err
 	}
 	ctx = context.WithoutCancel(ctx) // a code is good once, whatever becomes of the browser
@@ -50,6 +51,9 @@ func (l *Logins) Land(ctx context.Context, query url.Values) (login *vipps.Login
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e == nil {
+		if failed, ok := errors.AsType[*vipps.Error](err); ok && failed.Stage == vipps.StageDiscovery {
+			delete(l.landed, code) // it was not sent
+		}
 		return nil, "", err
 	}
 	e.landing = false
@@ -73,16 +77,16 @@ func (l *Logins) Land(ctx context.Context, query url.Values) (login *vipps.Login
 }
 
 // admit lets a code through to the provider once.
-func (l *Logins) admit(query url.Values) error {
+func (l *Logins) admit(query url.Values) (code digest, err error) {
 	now := l.now()
-	code := l.ids.digest("code", query["code"]...)
+	code = l.ids.digest("code", query["code"]...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.browsers == 0 {
-		return ErrUnknown
+		return code, ErrUnknown
 	}
 	if seen, ok := l.landed[code]; ok && now.Sub(seen) < maxExpiry {
-		return ErrUnknown
+		return code, ErrUnknown
 	}
 	if len(l.landed) >= maxLanded {
 		for code, seen := range l.landed {
@@ -93,12 +97,12 @@ func (l *Logins) admit(query url.Values) error {
 	}
 	full := &LimitError{RetryAfter: time.Minute, Limit: limitLanding}
 	if len(l.landed) >= maxLanded {
-		return l.limited(full)
+		return code, l.limited(full)
 	}
-	err := l.limits.take(now.Sub(l.began), bucket{limitLanding, l.ids.digest(limitLanding), limit{landingCount, landingPeriod}})
+	err = l.limits.take(now.Sub(l.began), bucket{limitLanding, l.ids.digest(limitLanding), limit{landingCount, landingPeriod}})
 	if err != nil {
-		return l.limited(full)
+		return code, l.limited(full)
 	}
 	l.landed[code] = now
-	return nil
+	return code, nil
 }

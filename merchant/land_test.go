@@ -162,6 +162,49 @@ func TestSec_A156_LandingsAreOursAndOnce(t *testing.T) {
 			}
 		})
 	})
+	t.Run("while the provider is away", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			op := newProvider(t)
+			l := browserLab(t, op)
+			l.beginWith("till", merchant.Request{Phone: kari, ReturnTo: thanks})
+			query := op.code(kari)
+			op.set(func() { op.away = true })
+			if _, _, err := l.Land(t.Context(), query); !errors.Is(err, vipps.ErrUnavailable) {
+				t.Errorf("away: %v", err)
+			}
+			op.set(func() { op.away = false })
+			if _, _, err := l.Land(t.Context(), query); !errors.Is(err, merchant.ErrUnknown) {
+				t.Errorf("a code that was sent is sent again: %v", err)
+			}
+		})
+	})
+	t.Run("while a restarted process can't reach the provider", func(t *testing.T) {
+		t.Parallel()
+		file := t.TempDir() + "/merchant_logins"
+		synctest.Test(t, func(t *testing.T) {
+			op := newProvider(t)
+			l := newLab(t, op, func(c *merchant.Config) {
+				c.RedirectURI, c.CheckReturnTo, c.File = callback, func(string) error { return nil }, file
+			})
+			l.beginWith("till", merchant.Request{Phone: kari, ReturnTo: thanks})
+			query := op.code(kari)
+			time.Sleep(time.Second)
+			l.cancel()
+			op.set(func() { op.away = true })
+			l.cfg.Client = op.client(t)
+			l.start()
+			synctest.Wait()
+			if _, _, err := l.Land(t.Context(), query); !errors.Is(err, vipps.ErrUnavailable) {
+				t.Errorf("away: %v", err)
+			}
+			op.set(func() { op.away = false })
+			time.Sleep(time.Minute)
+			if _, _, err := l.Land(t.Context(), query); err != nil {
+				t.Errorf("a code that was not sent: %v", err)
+			}
+		})
+	})
 	t.Run("late", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package merchant
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -108,6 +109,7 @@ type Logins struct {
 	journal *journal // nil: none
 	wake    chan struct{}
 	work    chan *entry
+	ran     atomic.Bool
 	stopped chan struct{} // closed when Run has ended
 
 	mu         sync.Mutex
@@ -121,7 +123,7 @@ type Logins struct {
 	due        timetable
 	ended      []*entry // in the order in which they ended; to make room
 	landed     map[digest]time.Time
-	life       time.Duration // that the provider gave when nothing was asked for
+	lives      map[time.Duration]time.Duration // that the provider gave, by what was asked for
 	complaints map[string]time.Time
 }
 

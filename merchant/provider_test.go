@@ -47,10 +47,11 @@ type provider struct {
 	mostNow  int // polls at the same time
 
 	// What is answered in place of the usual; nil or false: the usual.
-	begin func(form url.Values) *httptest.ResponseRecorder
-	poll  func(a *asked) *httptest.ResponseRecorder
-	away  bool
-	loose bool // redeems codes twice, and takes its time with userinfo
+	begin    func(form url.Values) *httptest.ResponseRecorder
+	poll     func(a *asked) *httptest.ResponseRecorder
+	away     bool
+	stubborn bool // gives everybody the same time
+	loose    bool // redeems codes twice, and takes its time with userinfo
 }
 
 // asked is a login as the provider sees it.
@@ -160,7 +161,7 @@ func (p *provider) authentication(form url.Values) *httptest.ResponseRecorder {
 		}
 	}
 	lifetime := p.lifetime
-	if form.Get("requested_expiry") != "" {
+	if form.Get("requested_expiry") != "" && !p.stubborn {
 		_, _ = fmt.Sscan(form.Get("requested_expiry"), &lifetime)
 	}
 	a := &asked{id: rand.Text(), phone: strings.TrimPrefix(form.Get("login_hint"), "urn:msisdn:"), message: form.Get("binding_message"), gap: time.Hour, begun: time.Now()}

@@ -3,6 +3,7 @@ package merchant
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -139,8 +140,12 @@ func (l *Logins) expire(e *entry) {
 }
 
 // Run asks the provider about the logins under way, and forgets what is over, until ctx ends. It reads the journal first.
-// Polls that are under way when ctx ends have some seconds left. It must run once, and returns nil.
+// Polls that are under way when ctx ends have some seconds left. It runs once; its error says
+// that it has run before.
 func (l *Logins) Run(ctx context.Context) error {
+	if !l.ran.CompareAndSwap(false, true) {
+		return errors.New("merchant: logins run once")
+	}
 	defer close(l.stopped)
 	// Polls outlive ctx a little, since what the provider says it may say once.
 	polls, cut := context.WithCancel(context.WithoutCancel(ctx))

@@ -1,6 +1,7 @@
 package merchant
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -188,10 +189,9 @@ func (l *Logins) release(caller string, e *entry, expiry time.Duration) *batch {
 	if e == nil {
 		return nil
 	}
-	if e.pending != nil && expiry == 0 {
-		l.life = e.expires.Sub(e.created)
-	}
-	if e.pending == nil {
+	if e.pending != nil {
+		l.lives[expiry] = e.expires.Sub(e.created) // of some hundred that can be asked for
+	} else {
 		l.disguise(e, expiry)
 	}
 	l.add(e, now)
@@ -202,10 +202,11 @@ func (l *Logins) release(caller string, e *entry, expiry time.Duration) *batch {
 // disguise makes a login that nobody is asked about look like any other. In a browser's flow the provider tells nobody
 // that a person said no, so that such a one just expires. l.mu is held.
 func (l *Logins) disguise(e *entry, expiry time.Duration) {
-	if expiry == 0 {
-		expiry = l.life
+	life := l.lives[expiry]
+	if life == 0 {
+		life = cmp.Or(expiry, standardLife)
 	}
-	e.expires = e.created.Add(expiry)
+	e.expires = e.created.Add(life)
 	if e.returnTo == "" {
 		e.decline = e.created.Add(declineAfter + chance(declineSpread))
 	}
