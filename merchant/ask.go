@@ -3,13 +3,9 @@ package merchant
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/vippsauth/vippsauth/vipps"
 )
-
-// settleTime is how long an answer waits for the journal to be read, where only that can tell.
-const settleTime = 2 * time.Second
 
 // Wait returns how far a login is: at once when its state isn't than, and else when it changes, when ctx ends or when Run
 // does. It gives the result without taking it. An id of another caller is [ErrUnknown].
@@ -31,7 +27,7 @@ func (l *Logins) Wait(ctx context.Context, caller, id string, than State) (Statu
 
 // look returns a login as it is, and what is closed when it changes; nil where it won't.
 func (l *Logins) look(ctx context.Context, caller, id string) (Status, <-chan struct{}, error) {
-	e, g, err := l.find(ctx, caller, id)
+	e, g, err := l.find(ctx.Done(), caller, id)
 	switch {
 	case errors.Is(err, ErrLost):
 		return Status{ID: id, State: Lost, Created: g.created}, nil, nil
@@ -49,14 +45,14 @@ func (l *Logins) look(ctx context.Context, caller, id string) (Status, <-chan st
 	return s, e.changed, nil
 }
 
-// find returns a caller's login, with l.mu held where there is no error.
-func (l *Logins) find(ctx context.Context, caller, id string) (*entry, given, error) {
+// find returns a caller's login, with l.mu held where there is no error. It may have to wait for the journal, until done.
+func (l *Logins) find(done <-chan struct{}, caller, id string) (*entry, given, error) {
 	g, err := l.ids.open(caller, id)
 	if err != nil {
 		return nil, g, err
 	}
 	if !g.here {
-		l.journal.settled(ctx)
+		l.journal.settled(done)
 	}
 	l.mu.Lock()
 	if e := l.logins[g.key]; e != nil {
@@ -72,9 +68,7 @@ func (l *Logins) find(ctx context.Context, caller, id string) (*entry, given, er
 // Take gives the result of an approved login to the caller that started it, once, and forgets it. Where there is none, or
 // somebody has taken it, that is [ErrNoResult].
 func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
-	defer cancel()
-	e, _, err := l.find(ctx, caller, id)
+	e, _, err := l.find(nil, caller, id)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +84,7 @@ func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
 // Cancel ends a login: nobody asks the provider about it any more, and its result, if there is one, is forgotten. The
 // message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is.
 func (l *Logins) Cancel(caller, id string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
-	defer cancel()
-	e, _, err := l.find(ctx, caller, id)
+	e, _, err := l.find(nil, caller, id)
 	if err != nil {
 		return err
 	}

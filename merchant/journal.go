@@ -12,6 +12,7 @@ import (
 
 const (
 	retryPause = 5 * time.Second         // between two attempts at a journal that can't be written
+	settleTime = 2 * time.Second         // that an answer waits for the journal to be read, where only that can tell
 	lockPause  = 100 * time.Millisecond  // between two looks at a lock that another process holds
 	savePause  = 1500 * time.Millisecond // that the answer to a start waits for the disk
 	compactAt  = 1024                    // lines that a journal has at least before it is written anew
@@ -77,8 +78,8 @@ func newJournal(s settings) (*journal, error) {
 	}, nil
 }
 
-// settled waits until the journal was read, as far as that can be waited for.
-func (j *journal) settled(ctx context.Context) {
+// settled waits until the journal was read, as far as that can be waited for, and until done at most.
+func (j *journal) settled(done <-chan struct{}) {
 	if j == nil {
 		return
 	}
@@ -86,7 +87,7 @@ func (j *journal) settled(ctx context.Context) {
 	defer timer.Stop()
 	select {
 	case <-j.loaded:
-	case <-ctx.Done():
+	case <-done:
 	case <-timer.C:
 	}
 }

@@ -32,9 +32,10 @@ func (t timetable) Swap(i, j int)      { t[i], t[j] = t[j], t[i]; t[i].index, t[
 
 // Push is heap.Interface's.
 func (t *timetable) Push(x any) {
-	e := x.(*entry) //nolint:forcetypeassert // only entries are pushed
-	e.index = len(*t)
-	*t = append(*t, e)
+	if e, ok := x.(*entry); ok { // nothing else is pushed
+		e.index = len(*t)
+		*t = append(*t, e)
+	}
 }
 
 // Pop is heap.Interface's.
@@ -214,7 +215,8 @@ func (l *Logins) collect(ready []*entry) ([]*entry, time.Duration) {
 	defer l.mu.Unlock()
 	now := l.now()
 	for len(l.due) > 0 && !now.Before(l.due[0].at) {
-		e := heap.Pop(&l.due).(*entry) //nolint:forcetypeassert // only entries are pushed
+		e := l.due[0]
+		l.due.remove(e)
 		if l.step(e, now) {
 			ready = append(ready, e)
 		}
