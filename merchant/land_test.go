@@ -84,9 +84,9 @@ func TestSec_A156_LandingsAreOursAndOnce(t *testing.T) {
 			op.loose = true
 			l.beginWith("till", merchant.Request{Phone: "4712345679", ReturnTo: thanks}) // so that somebody waits still
 			l.beginWith("till", merchant.Request{Phone: kari, ReturnTo: thanks})
-			query := op.code(kari)
+			query, id := op.code(kari), op.of(kari).id
 			second := url.Values{"code": {"another-code"}}
-			op.codes["another-code"] = op.of(kari).id
+			op.set(func() { op.codes["another-code"] = id })
 			var won atomic.Int32
 			var all sync.WaitGroup
 			for i := range 40 {

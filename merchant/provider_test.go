@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -280,7 +279,7 @@ func (p *provider) set(change func()) {
 	change()
 }
 
-// of is the latest login of a phone number.
+// of is the latest login of a phone number, as it is now.
 func (p *provider) of(phone string) *asked {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -290,7 +289,11 @@ func (p *provider) of(phone string) *asked {
 			found = a
 		}
 	}
-	return found
+	if found == nil {
+		return nil
+	}
+	now := *found
+	return &now
 }
 
 // says answers for the person with a phone number, or for all with "".
@@ -320,11 +323,23 @@ func (p *provider) called(place string) int {
 	return p.calls[place]
 }
 
-// all are the logins that were begun, in that order.
-func (p *provider) all() []*asked {
+// all are the logins that were begun, in that order, as they are now.
+func (p *provider) all() []asked {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.SortedFunc(maps.Values(p.logins), func(a, b *asked) int { return cmp.Or(a.begun.Compare(b.begun), cmp.Compare(a.id, b.id)) })
+	var all []asked
+	for _, a := range p.logins {
+		all = append(all, *a)
+	}
+	slices.SortFunc(all, func(a, b asked) int { return cmp.Or(a.begun.Compare(b.begun), cmp.Compare(a.id, b.id)) })
+	return all
+}
+
+// whenPolled returns when all polls came, and how many there were at most at the same time.
+func (p *provider) whenPolled() (polls []time.Time, most int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.polls), p.mostNow
 }
 
 // lab is a provider, logins with it, and what runs them.
