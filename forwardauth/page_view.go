@@ -185,7 +185,11 @@ func (b *pageBuilder) buildLogin() {
 
 func (b *pageBuilder) buildConfirm() {
 	b.heading("confirm.title")
-	b.sayPerson("confirm.text", "confirm.nobody")
+	if b.page.Landed {
+		b.sayPerson("confirm.landed.text", "confirm.landed.nobody")
+	} else {
+		b.sayPerson("confirm.text", "confirm.nobody")
+	}
 	switch {
 	case b.page.Landed:
 		b.say("confirm.landed")
