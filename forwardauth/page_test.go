@@ -59,6 +59,7 @@ func pageSpecimens() []pageSpecimen {
 		add("confirm landed over "+other, func(p *page) { p.Kind, p.Landed, p.Other, p.Instead = pageConfirm, true, other, "1nstead" })
 		add("confirm over "+other, func(p *page) { p.Kind, p.Other, p.Instead = pageConfirm, other, "1nstead" })
 	}
+	add("confirm landed bare", func(p *page) { *p = page{Kind: pageConfirm, Landed: true} })
 	add("confirm landed", func(p *page) { p.Kind, p.Landed = pageConfirm, true })
 	add("too-many", func(p *page) { p.Kind, p.RetryAfter = pageTooMany, 30 })
 	for _, seconds := range []int{5, 30, 120, 86400} {
