@@ -186,6 +186,33 @@ func TestSec_B010_D24_AProofThatNeverComesIsNoLoop(t *testing.T) {
 	t.Error("a browser that keeps its old session goes round for ever")
 }
 
+// Attack: the same by a browser that loses the cookie of each attempt, and whose session goes on meanwhile.
+func TestSec_B010_D24_AProofWhoseAttemptIsLostIsNoLoop(t *testing.T) {
+	t.Parallel()
+	l := newSteps(t, nil)
+	b := l.loggedIn(phoneAase)
+	for range 10 {
+		a := b.send("GET", "/strong/x", navigation(), "")
+		a = b.send("GET", a.Header.Get("Location"), navigation(), "")
+		if a.StatusCode == http.StatusBadRequest {
+			if !strings.Contains(a.text, "going in circles") {
+				t.Error(a.text)
+			}
+			return
+		}
+		callback := b.onTheWay(a)
+		for name := range b.own() {
+			if strings.HasPrefix(name, "vippsauth-login-") {
+				b.setCookie(name, "")
+			}
+		}
+		if a := b.send("GET", callback, navigation(), ""); a.Header.Get("Location") != l.site.URL+"/strong/x" {
+			t.Fatalf("the callback leads to %q", a.Header.Get("Location"))
+		}
+	}
+	t.Error("it goes round for ever")
+}
+
 // Attack: names of policies that don't exist, doubled ones, and those that another site may put into a link: nobody gets in by one, and
 // a login that began for less does not count for more.
 func TestSec_B010_PolicyNamesOfStrangers(t *testing.T) {
@@ -197,6 +224,12 @@ func TestSec_B010_PolicyNamesOfStrangers(t *testing.T) {
 			t.Errorf("%s: %d %s", query, a.StatusCode, a.text)
 		}
 		l.clock.advance(11e9)
+	}
+	for _, who := range []*browser{b, l.browser()} { // a click asks for no less
+		a := who.send("POST", "/_vipps/login", ownForm(), "rd=%2Fstrong%2Fx&policy=strong")
+		if u, err := a.Location(); err != nil || u.Query().Get("acr_values") != emulator.ACRAppAuth || u.Query().Has("requested_flow") {
+			t.Errorf("a click: %d %v", a.StatusCode, u)
+		}
 	}
 	page := newSteps(t, func(c *forwardauth.Config) {
 		c.WithoutSession, c.Silent = forwardauth.WithoutSessionPage, forwardauth.SilentOff
