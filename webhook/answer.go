@@ -3,8 +3,8 @@ package webhook
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 )
@@ -24,7 +24,7 @@ const (
 	replayed   outcome = "replayed"    // sent before
 	otherEvent outcome = "other_event" // about something that we don't act on
 	unreadable outcome = "unreadable"  // from Vipps, and not of its form
-	dropped    outcome = "dropped"     // too many at once, and not needed: logins are asked for without
+	shed       outcome = "dropped"     // too many at once, and not needed: logins are asked for without
 	limited    outcome = "limited"     // too many in a short time
 	busy       outcome = "busy"        // too many at once
 	tooLarge   outcome = "too_large"
@@ -101,7 +101,7 @@ func readBody(w http.ResponseWriter, req *http.Request, most int64) ([]byte, out
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return nil, tooLarge
 	}
-	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, tooSlow
 	}
 	return nil, brokenOff

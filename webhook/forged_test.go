@@ -114,6 +114,11 @@ func TestSec_C080_A148_A201_A202_A205_A206_A207_Forgeries(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, same)
 		}
 	}
+	for _, line := range []string{"Cache-Control: no-store", "X-Content-Type-Options: nosniff", "Www-Authenticate: HMAC-SHA256"} {
+		if !strings.Contains(same, line) {
+			t.Errorf("the answer has no %s: %q", line, same)
+		}
+	}
 	if strings.Contains(same, "secret") || strings.Contains(same, "signature") {
 		t.Errorf("the answer says what is wrong: %q", same)
 	}
@@ -241,6 +246,14 @@ func TestSec_C082_A206_SignedAndUnreadable(t *testing.T) {
 		d := revoked(revokedURL, sub, now)
 		d.body = body
 		l.want("consent: "+name, d, http.StatusOK)
+	}
+	for outcome, n := range map[string]float64{"other_event": 6, "unreadable": 12} {
+		if got := l.counted("webhook", outcome); got != n {
+			t.Errorf("%v are %s, want %v", got, outcome, n)
+		}
+	}
+	if got := l.counted("consent_revoked", "other_event"); got != 1 {
+		t.Errorf("%v consents are of another event", got)
 	}
 	if pinged, ended := l.effects(); len(pinged) != 0 || len(ended) != 0 {
 		t.Errorf("%v, %v", pinged, ended)

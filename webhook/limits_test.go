@@ -39,13 +39,29 @@ func TestSec_A208_C075_LongBodies(t *testing.T) {
 			r.ContentLength = length
 			w := httptest.NewRecorder()
 			l.handler.ServeHTTP(w, r)
-			if w.Code != http.StatusRequestEntityTooLarge || w.Header().Get("Connection") != "close" || body.read > 256<<10 {
+			if w.Code != http.StatusRequestEntityTooLarge || w.Header().Get("Connection") != "close" || body.read > 256<<10 || length > 0 && body.read > 0 {
 				t.Errorf("%s with length %d: %d, %d bytes read", target, length, w.Code, body.read)
 			}
 		}
 	}
 	l.want("64 KiB", signed(secret, registered, l.clock(), strings.Repeat(" ", 64<<10)), http.StatusOK)
 	l.want("a byte more", signed(secret, registered, l.clock(), strings.Repeat(" ", 64<<10+1)), http.StatusRequestEntityTooLarge)
+}
+
+// broken is a body that breaks off.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// A body that breaks off is nothing, and no reason to wait.
+func TestReceiver_BrokenOff(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	w := httptest.NewRecorder()
+	l.handler.ServeHTTP(w, httptest.NewRequest("POST", webhook.Path, broken{}))
+	if w.Code != http.StatusBadRequest || l.counted("webhook", "broken_off") != 1 {
+		t.Errorf("%d", w.Code)
+	}
 }
 
 // Attack: a small body that inflates to a huge one, or to a ping. What is signed is what comes, and nothing inflates it.

@@ -44,7 +44,7 @@ func (r *Receiver) say(kind string, v verdict) {
 		}[kind]
 	case unreadable:
 		text, cure = "had no effect: it is not of a form that is known here", "look for a newer version of vippsauth"
-	case dropped:
+	case shed:
 		text, cure = "had no effect: too many came at once", "nothing: logins are asked for without them, a little later"
 	case limited, busy:
 		text, cure = "was put off: too many came at once", "if they are not Vipps MobilePay's, change consent_revoked_secret, and tell Vipps MobilePay the new address"

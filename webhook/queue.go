@@ -15,13 +15,14 @@ const drainTime = 5 * time.Second
 type queue struct {
 	jobs    chan func(ctx context.Context)
 	workers int
+	drain   time.Duration
 
 	mu    sync.RWMutex
 	ended bool
 }
 
 func newQueue(size, workers int) *queue {
-	return &queue{jobs: make(chan func(context.Context), size), workers: workers}
+	return &queue{jobs: make(chan func(context.Context), size), workers: workers, drain: drainTime}
 }
 
 // offer says whether there was room. It doesn't wait.
@@ -55,7 +56,7 @@ func (q *queue) run(ctx context.Context, fault func(cause string, stack []byte))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		q.end()
-		time.AfterFunc(drainTime, cancel)
+		time.AfterFunc(q.drain, cancel)
 	})()
 	do := func(job func(context.Context)) {
 		defer func() {

@@ -198,9 +198,14 @@ func TestReceiver_SaysWhy(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, text)
 	}
 	l.pass(time.Minute)
+	l.send(signedAs(secret, registered, "now", body))
+	if !strings.Contains(logged(l), "its x-ms-date is no date") {
+		t.Errorf("nothing is said of a date that is none: %s", logged(l))
+	}
+	l.pass(time.Minute)
 	l.send(bare)
-	if n := strings.Count(logged(l), "\n"); n != 9 {
-		t.Errorf("%d lines after a minute", n)
+	if n := strings.Count(logged(l), "\n"); n != 10 {
+		t.Errorf("%d lines after two minutes", n)
 	}
 }
 
@@ -219,5 +224,49 @@ func TestNew_Faults(t *testing.T) {
 	r, err := webhook.New(webhook.Config{})
 	if err != nil || r.Receives() {
 		t.Errorf("%v, receives %v", err, r.Receives())
+	}
+}
+
+// Sessions that couldn't be ended for good are an error for the operator, and nothing else.
+func TestConsentRevoked_NotKept(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(_ *lab, cfg *webhook.Config) {
+		cfg.EndSessions = func(string, time.Time) error { return errors.New("the disk is full") }
+	})
+	l.want("one", revoked(revokedURL, sub, l.clock()), http.StatusOK)
+	l.effects()
+	if text := logged(l); !strings.Contains(text, "the disk is full") || !strings.Contains(text, "vippsauth revoke") || strings.Contains(text, sub) {
+		t.Errorf("%s", text)
+	}
+}
+
+// With nothing but what is needed: no logger, no metrics, the real clock, and nobody who waits for pings. What isn't configured isn't
+// received.
+func TestReceiver_Bare(t *testing.T) {
+	t.Parallel()
+	verifier, err := vipps.NewWebhookVerifier(vipps.WebhookConfig{URL: registered, Secrets: []vipps.Secret{secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := func(l *lab, cfg *webhook.Config) {
+		*cfg = webhook.Config{Verifier: verifier}
+	}
+	l := newLab(t, bare)
+	l.want("a ping", signed(secret, registered, time.Now(), `{"auth_req_id":"ours"}`), http.StatusOK)
+	l.want("a forgery", signed(other, registered, time.Now(), `{"auth_req_id":"ours"}`), http.StatusUnauthorized)
+	l.want("a withdrawal", revoked(revokedURL, sub, time.Now()), http.StatusTeapot)
+	l.effects()
+	only := newLab(t, func(l *lab, cfg *webhook.Config) {
+		*cfg = webhook.Config{ConsentRevokedSecret: pathSecret, EndSessions: l.endSessions}
+	})
+	only.want("a ping", only.good("ours"), http.StatusTeapot)
+	only.want("a withdrawal", revoked(revokedURL, sub, time.Now()), http.StatusOK)
+	if _, ended := only.effects(); len(ended) != 1 {
+		t.Errorf("%v", ended)
+	}
+	for _, cfg := range []webhook.Config{{Verifier: verifier}, {ConsentRevokedSecret: pathSecret, EndSessions: l.endSessions}} {
+		if r, err := webhook.New(cfg); err != nil || !r.Receives() {
+			t.Errorf("%v", err)
+		}
 	}
 }

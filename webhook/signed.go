@@ -38,7 +38,7 @@ func (r *Receiver) judgeSigned(req *http.Request, body []byte) verdict {
 		return verdict{outcome: unreadable, err: err}
 	}
 	if !r.pings.offer(func(context.Context) { r.ping(id) }) {
-		return verdict{outcome: dropped}
+		return verdict{outcome: shed}
 	}
 	return verdict{outcome: accepted}
 }

@@ -1,0 +1,47 @@
+package webhook
+
+import (
+	"context"
+	"time"
+)
+
+// What external tests need to see of the insides.
+
+// Seen remembers digests.
+type Seen struct{ *seen }
+
+// NewSeen returns one that remembers so many, for so long.
+func NewSeen(most int, keep time.Duration) Seen { return Seen{newSeen(most, keep)} }
+
+// Claim says whether a digest is new.
+func (s Seen) Claim(digest byte, now time.Time) bool { return s.claim([32]byte{digest}, now) }
+
+// Forget makes it new.
+func (s Seen) Forget(digest byte) { s.forget([32]byte{digest}) }
+
+// Bucket holds tokens.
+type Bucket struct{ bucket }
+
+// Take takes one.
+func (b *Bucket) Take(now time.Time, burst int, every time.Duration) time.Duration {
+	return b.take(now, burst, every)
+}
+
+// Queue holds jobs.
+type Queue struct{ *queue }
+
+// NewQueue returns one of so many, which may go on for so long at the end.
+func NewQueue(size, workers int, drain time.Duration) Queue {
+	q := newQueue(size, workers)
+	q.drain = drain
+	return Queue{q}
+}
+
+// Offer puts a job in.
+func (q Queue) Offer(job func(ctx context.Context)) bool { return q.offer(job) }
+
+// Run does them.
+func (q Queue) Run(ctx context.Context) { q.run(ctx, func(string, []byte) {}) }
+
+// End takes no more.
+func (q Queue) End() { q.end() }

@@ -1,0 +1,96 @@
+package webhook_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vippsauth/vippsauth/webhook"
+)
+
+func TestSeen(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := webhook.NewSeen(2, time.Minute)
+	for i, step := range []struct {
+		after  time.Duration
+		digest byte
+		forget bool
+		want   bool
+	}{
+		{0, 1, false, true},
+		{0, 1, false, false},
+		{30 * time.Second, 2, false, true},
+		{0, 3, false, false},                // full
+		{29 * time.Second, 1, false, false}, // a second before its end
+		{time.Second, 3, false, true},       // 1 has ended
+		{0, 1, false, false},                // full again
+		{30 * time.Second, 1, false, true},  // 2 has ended
+		{10 * time.Second, 1, true, false},  // full: what was forgotten takes its place until its end
+		{20 * time.Second, 1, false, true},  // 3 has ended
+		{31 * time.Second, 1, false, false}, // the end of the one that was forgotten isn't its own
+		{29 * time.Second, 1, false, true},  // its own is
+	} {
+		now = now.Add(step.after)
+		if step.forget {
+			s.Forget(step.digest)
+		}
+		if got := s.Claim(step.digest, now); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}
+
+func TestBucket(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var b webhook.Bucket
+	take := func() time.Duration { return b.Take(now, 2, time.Minute) }
+	if a, b, c := take(), take(), take(); a != 0 || b != 0 || c != time.Minute {
+		t.Errorf("%s, %s, %s", a, b, c)
+	}
+	now = now.Add(time.Minute)
+	if a, b := take(), take(); a != 0 || b != time.Minute {
+		t.Errorf("a minute later: %s, %s", a, b)
+	}
+	now = now.Add(-24 * time.Hour) // the clock is turned back
+	if a := take(); a != time.Minute {
+		t.Errorf("a day before: %s", a)
+	}
+	now = now.Add(time.Minute)
+	if a := take(); a != 0 && a != time.Minute {
+		t.Errorf("and a minute later: %s", a)
+	}
+}
+
+// At the end no more is taken, what is there is done, and not for longer than its time.
+func TestQueue_End(t *testing.T) {
+	t.Parallel()
+	q := webhook.NewQueue(10, 1, 50*time.Millisecond)
+	var done atomic.Int32
+	ctx, cancel := context.WithCancel(context.Background())
+	for range 3 {
+		q.Offer(func(context.Context) { done.Add(1) })
+	}
+	q.Offer(func(ctx context.Context) { <-ctx.Done() }) // hangs until the time is over
+	q.Offer(func(context.Context) { done.Add(100) })
+	cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		q.Run(ctx)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it doesn't end")
+	}
+	if done.Load() != 3 {
+		t.Errorf("%d are done", done.Load())
+	}
+	if q.Offer(func(context.Context) {}) {
+		t.Error("takes more after its end")
+	}
+	q.End()
+}
