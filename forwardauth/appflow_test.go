@@ -25,6 +25,7 @@ func TestSec_A091_A121_ReturnToAnotherBrowser(t *testing.T) {
 	if !strings.Contains(a.text, "You began in another browser") || second.passed("/_vipps/result") != 1 || second.passed("/oauth2/auth") != 0 || len(second.own()) != 0 || l.vipps.Control().Calls()["token"] != tokens {
 		t.Fatalf("the other browser: %d %s\n%s", a.StatusCode, a.text, strings.Join(second.trail, "\n"))
 	}
+	waiting := second.trail[1]
 	if again := second.visit(callback); !strings.Contains(again.text, "You began in another browser") {
 		t.Errorf("once more: %d %s", again.StatusCode, again.text)
 	}
@@ -38,6 +39,9 @@ func TestSec_A091_A121_ReturnToAnotherBrowser(t *testing.T) {
 	done := second.click("/_vipps/login", url.Values{"rd": {between(a.text, `name="rd" value="`, `"`)}})
 	if !strings.Contains(done.text, "app: GET /seat?no=4 auth=authenticated name=Per") {
 		t.Errorf("continuing there: %d %s", done.StatusCode, done.text)
+	}
+	if a := second.visit(waiting); !strings.Contains(a.text, "name=Per") {
+		t.Errorf("the page that stood open, with a session: %d %s", a.StatusCode, a.text)
 	}
 	if a := second.visit(callback); !strings.Contains(a.text, "name=Per") { // with a session just on
 		t.Errorf("with a session: %d %s", a.StatusCode, a.text)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -116,22 +117,53 @@ func TestConsentsThatNobodyTakes(t *testing.T) {
 func TestConsentsOutliveTheBrowser(t *testing.T) {
 	t.Parallel()
 	c := &told{}
-	l, ends := newLanding(t, func(cfg *forwardauth.Config) { cfg.Consented = c.take })
+	l, ends := newLanding(t, func(cfg *forwardauth.Config) {
+		withConsents(t, cfg, vipps.ScopeDelegatedConsents, c)
+		cfg.Silent = forwardauth.SilentOff
+	})
 	ctx, cancel := context.WithCancel(t.Context())
-	link := ends.put("c1", landed{login: olaAnswered(saidYes), to: "/x"})
 	ends.hook = cancel
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, l.site.URL+link, http.NoBody)
+	gone := func(target string, cookies map[string]string) {
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+		r.Header = navigation()
+		for name, value := range cookies {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+		l.one.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	gone(l.site.URL+ends.put("c1", landed{login: olaAnswered(saidYes), to: "/x"}), nil)
+	if len(c.heard()) != 1 {
+		t.Errorf("a landing: heard %v", c.heard())
+	}
+	l.as(phoneAase)
+	b := l.browser()
+	callback := b.onTheWay(b.send("POST", "/_vipps/login", ownForm(), "rd=%2F"))
+	gone(callback, b.own()) // it has gone already
+	if len(c.heard()) != 2 || len(l.log.FilterMessageSnippet("consents").All()) != 0 {
+		t.Errorf("a browser's login: heard %v, log %v", c.heard(), l.log.FilterMessageSnippet("consents").All())
+	}
+}
+
+// Of a landing that tells by itself nobody hears twice.
+func TestConsentsOfALandingThatTells(t *testing.T) {
+	t.Parallel()
+	c := &told{}
+	l, ends := newLanding(t, func(cfg *forwardauth.Config) { cfg.Landings[0].TellsConsents = true; cfg.Consented = c.take })
+	l.browser().visit(ends.put("c1", landed{login: olaAnswered(saidYes), to: "/x"}))
+	if len(c.heard()) != 0 {
+		t.Errorf("heard %v", c.heard())
+	}
+}
+
+// withConsents lets browsers' logins ask for consents.
+func withConsents(t *testing.T, cfg *forwardauth.Config, scope string, c *told) {
+	t.Helper()
+	cfg.Scopes = append(cfg.Scopes, scope)
+	client, err := vipps.New(vipps.Config{Issuer: cfg.Client.Issuer(), ClientID: "shop", ClientSecret: "shop secret+/=", Scopes: cfg.Scopes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = navigation()
-	if w, err := http.DefaultTransport.RoundTrip(r); err == nil {
-		_ = w.Body.Close()
-	}
-	l.site.Close() // waits for what is on its way
-	if len(c.heard()) != 1 || len(l.log.FilterMessageSnippet("consents").All()) != 0 {
-		t.Errorf("heard %v, log %v", c.heard(), l.log.FilterMessageSnippet("consents").All())
-	}
+	cfg.Client, cfg.Consented = client, c.take
 }
 
 // A browser's own login tells as well, and a header for consents comes with either scope.
@@ -139,14 +171,7 @@ func TestConsentsOfABrowsersLogin(t *testing.T) {
 	t.Parallel()
 	for _, scope := range []string{vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow} {
 		c := &told{}
-		l := newLab(t, func(cfg *forwardauth.Config) {
-			cfg.Scopes = append(cfg.Scopes, scope)
-			client, err := vipps.New(vipps.Config{Issuer: cfg.Client.Issuer(), ClientID: "shop", ClientSecret: "shop secret+/=", Scopes: cfg.Scopes})
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg.Client, cfg.Consented = client, c.take
-		})
+		l := newLab(t, func(cfg *forwardauth.Config) { withConsents(t, cfg, scope, c) })
 		b := l.loggedIn(phoneAase)
 		if n := len(c.heard()); n != 1 {
 			t.Errorf("%s: heard %d times", scope, n)

@@ -32,7 +32,7 @@ type landed struct {
 	err   error
 }
 
-func (l *landings) finish(_ context.Context, query url.Values) (*vipps.Login, string, error) {
+func (l *landings) finish(ctx context.Context, query url.Values) (*vipps.Login, string, error) {
 	l.mu.Lock()
 	l.calls++
 	found, ok := l.codes[query.Get("code")]
@@ -42,7 +42,7 @@ func (l *landings) finish(_ context.Context, query url.Values) (*vipps.Login, st
 	if hook != nil {
 		hook()
 	}
-	if !ok {
+	if !ok || ctx.Err() != nil {
 		return nil, "", &vipps.Error{Stage: vipps.StageToken, Code: "invalid_grant"}
 	}
 	return found.login, found.to, found.err
@@ -338,6 +338,7 @@ func TestSec_A151_C001_WhatALandingMustProve(t *testing.T) {
 	for name, found := range map[string]landed{
 		"no acr": {login: proved("")}, "another acr": {login: proved("urn:vipps:acr")}, "both at once": {login: proved("urn:vipps:acr:app_auth urn:x")},
 		"nobody": {}, "no sub": {login: &vipps.Login{ACR: "urn:x"}}, "not ours": {err: errors.New("unknown")}, "away": {err: &vipps.Error{Stage: vipps.StageToken, Status: 503}},
+		"a no": {err: vipps.ErrDenied}, "not eligible": {err: vipps.ErrNotEligible}, "over": {err: vipps.ErrExpired},
 	} {
 		if a := b.visit(ends.put("c", found)); a.StatusCode/100 < 4 || len(b.own()) != 0 {
 			t.Errorf("%s: %d %s", name, a.StatusCode, a.text)

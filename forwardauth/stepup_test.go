@@ -297,6 +297,15 @@ func TestProofsAreChecked(t *testing.T) {
 		}
 	}
 	cfg := l.config
+	cfg.PublicURLs, cfg.CookieDomain, cfg.Emulator = []string{"https://a.example.com"}, "example.com", false
+	cfg.Policies = []forwardauth.Policy{{Name: "p", ACRValues: "urn:a"}}
+	other := cfg
+	other.PublicURLs, other.Policies = []string{"https://b.example.com"}, []forwardauth.Policy{{Name: "p", ACRValues: "urn:b"}}
+	cfg.Sites = []forwardauth.Config{other}
+	if _, err := forwardauth.New(cfg); err == nil || !strings.Contains(err.Error(), "same acr_values in its policy p") {
+		t.Errorf("two policies of one name: %v", err)
+	}
+	cfg = l.config
 	cfg.Client, cfg.Policies = client, []forwardauth.Policy{{Name: "p", ACRValues: " urn:a "}, {Name: "q", ACRValues: "urn:a urn:b"}}
 	if _, err := forwardauth.New(cfg); err != nil {
 		t.Error(err)
