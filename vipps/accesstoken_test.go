@@ -141,6 +141,8 @@ func TestAccessTokenHostileAnswers(t *testing.T) {
 	}{
 		{"no token", respond(200, "application/json", `{"token_type":"Bearer","expires_in":"3600"}`), vipps.CodeInvalidResponse},
 		{"a line break", respond(200, "application/json", `{"access_token":"a\r\nX-Evil: 1"}`), vipps.CodeInvalidResponse},
+		{"a blank", respond(200, "application/json", `{"access_token":"a b"}`), vipps.CodeInvalidResponse},
+		{"not ASCII", respond(200, "application/json", `{"access_token":"å"}`), vipps.CodeInvalidResponse},
 		{"another case", respond(200, "application/json", `{"Access_Token":"a"}`), vipps.CodeInvalidResponse},
 		{"twice", respond(200, "application/json", `{"access_token":"a","access_token":"b"}`), vipps.CodeInvalidResponse},
 		{"another type", respond(200, "application/json", `{"access_token":"a","token_type":"mac"}`), vipps.CodeInvalidResponse},
@@ -194,6 +196,48 @@ func TestMerchantKeys(t *testing.T) {
 		_, err := vipps.New(cfg)
 		if !errors.As(err, &ce) || ce.Setting != tt.setting {
 			t.Errorf("%q, %q: %v", tt.msn, tt.key, err)
+		}
+	}
+}
+
+// Some servers leave out what can only be Bearer.
+func TestAccessTokenWithoutType(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	p.handle(accessTokenPath, respond(200, "application/json", `{"access_token":"token","expires_in":3600}`))
+	if got, err := p.merchant().APIToken(context.Background()); err != nil || got != "token" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// What an operator is told of each refusal, and that a login's own causes stay what they are.
+func TestMerchantCauses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  vipps.Error
+		want string
+	}{
+		{vipps.Error{Stage: vipps.StageAccessToken, Code: vipps.CodeHTTP, Status: 400}, "belong together"},
+		{vipps.Error{Stage: vipps.StageAccessToken, Code: "invalid_client", Status: 401}, "belong together"},
+		{vipps.Error{Stage: vipps.StageAccessToken, Code: vipps.CodeHTTP, Status: 403}, "belong together"},
+		{vipps.Error{Stage: vipps.StageAccessToken, Code: vipps.CodeHTTP, Status: 404}, "no Access Token API"},
+		{vipps.Error{Stage: vipps.StageAccessToken, Code: vipps.CodeHTTP, Status: 500}, "status.vippsmobilepay.com"},
+		{vipps.Error{Stage: vipps.StageAccessToken, Code: vipps.CodeUnreachable}, "cannot be reached"},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeHTTP, Status: 401}, "may not use the Webhooks API"},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeHTTP, Status: 403}, "may not use the Webhooks API"},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeHTTP, Status: 400}, ""},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeHTTP, Status: 404}, ""},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeHTTP, Status: 503}, "status.vippsmobilepay.com"},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeTimeout}, "did not answer in time"},
+		{vipps.Error{Stage: vipps.StageWebhooks, Code: vipps.CodeSignature}, "webhook_secrets"},
+		{vipps.Error{Stage: vipps.StageToken, Code: vipps.CodeSignature}, "key set"},
+		{vipps.Error{Stage: vipps.StageToken, Code: vipps.CodeHTTP, Status: 401}, "client_auth"},
+		{vipps.Error{Stage: vipps.StageUserinfo, Code: vipps.CodeHTTP, Status: 403}, "access token"},
+		{vipps.Error{Stage: vipps.StageToken, Code: vipps.CodeHTTP, Status: 404}, ""},
+	} {
+		got := strings.Join(tt.err.Causes(), " ")
+		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%v: %q, want %q", &tt.err, got, tt.want)
 		}
 	}
 }

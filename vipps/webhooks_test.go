@@ -115,6 +115,31 @@ func TestWebhooks_TokenRefused(t *testing.T) {
 	}
 }
 
+// A token that wasn't refused stays in use, whatever else goes wrong.
+func TestWebhooks_TokenStays(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	p.handleTokens(`"expires_in":"3600",`)
+	p.handle(webhooksPath, respond(503, "text/html", "<p>away</p>"))
+	c := p.merchant()
+	for range 3 {
+		_, err := c.Webhooks(context.Background())
+		refused(t, err, vipps.CodeHTTP)
+	}
+	if n := p.calls(accessTokenPath); n != 1 {
+		t.Errorf("%d tokens", n)
+	}
+	if kind := p.last(webhooksPath).Header.Get("Content-Type"); kind != "" {
+		t.Errorf("a GET has the Content-Type %q", kind)
+	}
+	p.srv.CloseClientConnections()
+	p.handle(accessTokenPath, respond(503, "text/html", "<p>away</p>"))
+	_, err := p.merchant().RegisterWebhook(context.Background(), hookAddress)
+	if e := refused(t, err, vipps.CodeHTTP); e.Stage != vipps.StageAccessToken {
+		t.Errorf("%v", e)
+	}
+}
+
 // What the API refuses is said in its own words, field by field.
 func TestWebhooks_ProblemDetails(t *testing.T) {
 	t.Parallel()
@@ -198,6 +223,10 @@ func TestWebhooks_BadInput(t *testing.T) {
 		if _, err := c.RegisterWebhook(ctx, address); !errors.As(err, &ce) || ce.Setting != "webhook_url" {
 			t.Errorf("%q: %v", address, err)
 		}
+	}
+	var ce *vipps.ConfigError
+	if _, err := c.RegisterWebhook(ctx, hookAddress, strings.Split(strings.Repeat("a,", 50)+"a", ",")...); !errors.As(err, &ce) || ce.Setting != "events" {
+		t.Errorf("51 events: %v", err)
 	}
 	for _, event := range []string{"", "a b", "A", strings.Repeat("a", 101), `x","y`} {
 		var ce *vipps.ConfigError
