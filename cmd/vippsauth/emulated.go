@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
@@ -40,11 +41,27 @@ func (c *config) emulatedClients(known []forwardauth.Registration) []emulator.Cl
 	var clients []emulator.Client
 	for _, r := range known {
 		for _, sc := range c.all() {
-			if id, _ := sc.credentials(); id == r.Client.ClientID() {
-				clients = append(clients, c.emulated(sc, r.RedirectURIs))
+			client, err := vipps.New(sc.vippsConfig(c.expectedIssuer()))
+			if err == nil && client.Party() == r.Client.Party() {
+				clients = addPartner(append(clients, c.emulated(sc, r.RedirectURIs)), sc)
 				break
 			}
 		}
 	}
 	return clients
+}
+
+// addPartner makes the last client, where it has partner keys, two: the merchant that people are logged in for, and the partner, whom the
+// emulator may know already.
+func addPartner(clients []emulator.Client, sc *config) []emulator.Client {
+	if sc.clientAuth != vipps.ClientAuthPartner {
+		return clients
+	}
+	merchant := &clients[len(clients)-1]
+	partner := emulator.Client{ID: merchant.ID, Secret: merchant.Secret, Name: merchant.Name, Partner: true}
+	merchant.ID, merchant.MSN = "merchant-"+sc.msn, sc.msn
+	if slices.ContainsFunc(clients, func(c emulator.Client) bool { return c.ID == partner.ID }) {
+		return clients
+	}
+	return append(clients, partner)
 }

@@ -101,7 +101,7 @@ func (s *service) serveMerchant(c *config) error {
 	m := s.merchant
 	var err error
 	m.api, err = merchant.NewAPI(merchant.APIConfig{
-		Logins: m.logins, Callers: c.merchant.callers, PublicURLs: origins, Scopes: c.merchantScopes(),
+		Logins: m.logins, QR: s.qrLogins(), Callers: c.merchant.callers, PublicURLs: origins, Scopes: c.merchantScopes(),
 		Host: s.forwardedHost, Peer: func(r *http.Request) string { return s.engine.ClientOf(r) },
 		SiteName: site.siteName, Market: site.market, Logger: s.log,
 	})

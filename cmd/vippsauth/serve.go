@@ -89,9 +89,10 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	if err := s.buildReceivers(c); err != nil {
 		return err
 	}
-	s.handler = s.received(s.withMerchant(s.mainHandler(c)))
+	s.handler = s.received(s.receivedQR(s.withMerchant(s.mainHandler(c))))
 	c.printRegistration(p.stdout, rep.registrations)
 	c.printWebhooks(p.stdout)
+	c.printQR(p.stdout)
 	for _, r := range rep.registrations {
 		if c.environment == envEmulator {
 			break
@@ -173,6 +174,9 @@ func (s *service) build(c *config, issuer string) error {
 		return err
 	}
 	if err := s.buildMerchant(c, clients[0], keys, &cfg); err != nil {
+		return err
+	}
+	if err := s.buildQR(c, clients[0], &cfg); err != nil {
 		return err
 	}
 	if s.engine, err = forwardauth.New(cfg); err != nil {

@@ -45,6 +45,7 @@ type service struct {
 	events      *outbox.Outbox                // nil: nobody is told of any
 
 	receiver *webhook.Receiver // nil: no webhooks are received
+	qr       *qrSide           // nil: no QR logins are offered
 
 	site    []net.Listener // where browsers or the proxy come in
 	handler http.Handler   // of site
@@ -69,6 +70,7 @@ func (s *service) run(ctx context.Context) error {
 	stopMerchant := s.runMerchant(ctx)
 	defer stopMerchant()
 	defer s.runReceiver(ctx)()
+	defer s.runQR(ctx)()
 
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+4)

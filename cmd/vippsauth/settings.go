@@ -71,6 +71,7 @@ type config struct {
 
 	cookieDomain, authURL string
 	merchant              merchantSettings
+	qr                    qrSettings
 	policies              []forwardauth.Policy
 
 	msn, registeredURL                    string
@@ -95,7 +96,7 @@ const (
 // settingsTable is every setting there is, in the order of the documentation.
 func settingsTable() []setting {
 	return slices.Concat(vippsSettings(), siteSettings(), listenSettings(), loginSettings(), appSettings(), identitySettings(), eventSettings(), sessionSettings(),
-		merchantTable(), webhookSettings(), logSettings())
+		merchantTable(), qrTable(), webhookSettings(), logSettings())
 }
 
 func vippsSettings() []setting {
@@ -122,7 +123,7 @@ func vippsSettings() []setting {
 			set: func(c *config, items []string) error { c.clientSecret = vipps.Secret(items[0]); return nil },
 		},
 		{
-			key: "client_auth", group: g, values: "`basic` (form-encoded, RFC 6749 §2.3.1), `basic-raw`, `post`; also by their OpenID names", def: "basic",
+			key: "client_auth", group: g, values: "`basic` (form-encoded, RFC 6749 §2.3.1), `basic-raw`, `post`; also by their OpenID names; `partner`: partner keys, with `msn` and `subscription_key`", def: "basic",
 			doc: "how the client shows its secret at the token endpoint",
 			set: func(c *config, items []string) (err error) {
 				if c.clientAuth, err = vipps.ParseClientAuth(items[0]); err != nil {

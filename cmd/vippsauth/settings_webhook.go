@@ -24,12 +24,12 @@ func webhookSettings() []setting {
 	return []setting{
 		{
 			key: "msn", group: g, values: "from the Vipps MobilePay portal", note: "not sent",
-			doc: "the merchant serial number of the sales unit, for `vippsauth webhooks`",
+			doc: "the merchant serial number of the sales unit, for `vippsauth webhooks` and `client_auth partner`",
 			set: text(func(c *config) *string { return &c.msn }),
 		},
 		{
 			key: "subscription_key", group: g, values: "from the Vipps MobilePay portal", note: "none", secret: true,
-			doc: "the Ocp-Apim-Subscription-Key of the sales unit, for `vippsauth webhooks`",
+			doc: "the Ocp-Apim-Subscription-Key of the sales unit, for `vippsauth webhooks` and `client_auth partner`",
 			set: func(c *config, items []string) error { c.subscriptionKey = vipps.Secret(items[0]); return nil },
 		},
 		{

@@ -53,6 +53,7 @@ func (c *config) validate(rep *report) {
 		engine = nil
 	}
 	c.checkMerchant(rep, clients[0], keys, engine)
+	c.checkQR(rep)
 }
 
 // checkProvider looks at which provider is meant, and at what we are to it.
