@@ -126,19 +126,27 @@ func (l *Logins) consented(ctx context.Context, login *vipps.Login) {
 	}
 }
 
-// complain logs trouble, each kind once a minute. l.mu is held.
+// complain logs trouble with the provider, each kind once a minute.
 func (l *Logins) complain(what string, err error) {
-	const pace = time.Minute
-	now := l.now()
-	if last, ok := l.complaints[what]; ok && now.Sub(last) < pace {
+	if e, ok := errors.AsType[*vipps.Error](err); ok {
+		l.warn(what, what, zap.String("stage", string(e.Stage)), zap.String("code", e.Code), zap.Int("status", e.Status), zap.Strings("likely_causes", e.Causes()))
 		return
 	}
-	l.complaints[what] = now
-	var fields []zap.Field
-	if e, ok := errors.AsType[*vipps.Error](err); ok {
-		fields = []zap.Field{zap.String("stage", string(e.Stage)), zap.String("code", e.Code), zap.Int("status", e.Status), zap.Strings("likely_causes", e.Causes())}
-	} else if err != nil {
-		fields = []zap.Field{zap.Error(err)}
+	l.warn(what, what)
+}
+
+// warn logs a line, one of a kind a minute. Kinds are fixed.
+func (l *Logins) warn(kind, what string, fields ...zap.Field) {
+	const pace = time.Minute
+	now := l.now()
+	l.said.Lock()
+	last, ok := l.warned[kind]
+	quiet := ok && now.Sub(last) < pace
+	if !quiet {
+		l.warned[kind] = now
 	}
-	l.log.Warn(what, fields...)
+	l.said.Unlock()
+	if !quiet {
+		l.log.Warn(what, fields...)
+	}
 }

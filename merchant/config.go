@@ -129,18 +129,18 @@ func New(cfg Config) (*Logins, error) {
 	}
 	l := &Logins{
 		cfg: s, log: s.Logger, now: s.Now,
-		began:      s.Now(),
-		limits:     newLimiter(),
-		logins:     map[idKey]*entry{},
-		waiting:    map[string]*entry{},
-		latest:     map[digest]*entry{},
-		callers:    map[string]int{},
-		landed:     map[digest]time.Time{},
-		complaints: map[string]time.Time{},
-		lives:      map[time.Duration]time.Duration{},
-		wake:       make(chan struct{}, 1),
-		work:       make(chan *entry),
-		stopped:    make(chan struct{}),
+		began:   s.Now(),
+		limits:  newLimiter(),
+		logins:  map[idKey]*entry{},
+		waiting: map[string]*entry{},
+		latest:  map[digest]*entry{},
+		callers: map[string]int{},
+		landed:  map[digest]time.Time{},
+		warned:  map[string]time.Time{},
+		lives:   map[time.Duration]time.Duration{},
+		wake:    make(chan struct{}, 1),
+		work:    make(chan *entry),
+		stopped: make(chan struct{}),
 	}
 	if l.ids, err = newIDs(s); err != nil {
 		return nil, fmt.Errorf("merchant: %w", err)

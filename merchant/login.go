@@ -112,19 +112,21 @@ type Logins struct {
 	ran     atomic.Bool
 	stopped chan struct{} // closed when Run has ended
 
-	mu         sync.Mutex
-	logins     map[idKey]*entry
-	waiting    map[string]*entry // by auth_req_id, those that are pending
-	latest     map[digest]*entry // by caller and phone number, those that are pending
-	callers    map[string]int    // logins of each
-	starting   int               // that are being started
-	pendings   int               // that nobody has answered
-	browsers   int               // of these, that wait for a browser
-	due        timetable
-	ended      []*entry // in the order in which they ended; to make room
-	landed     map[digest]time.Time
-	lives      map[time.Duration]time.Duration // that the provider gave, by what was asked for
-	complaints map[string]time.Time
+	said   sync.Mutex
+	warned map[string]time.Time
+
+	mu       sync.Mutex
+	logins   map[idKey]*entry
+	waiting  map[string]*entry // by auth_req_id, those that are pending
+	latest   map[digest]*entry // by caller and phone number, those that are pending
+	callers  map[string]int    // logins of each
+	starting int               // that are being started
+	pendings int               // that nobody has answered
+	browsers int               // of these, that wait for a browser
+	due      timetable
+	ended    []*entry // in the order in which they ended; to make room
+	landed   map[digest]time.Time
+	lives    map[time.Duration]time.Duration // that the provider gave, by what was asked for
 }
 
 // entry is one login.

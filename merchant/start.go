@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -150,6 +152,10 @@ func (l *Logins) count(caller, who string) error {
 // limited counts a refusal.
 func (l *Logins) limited(e *LimitError) error {
 	l.metrics.limited.WithLabelValues(e.Limit).Inc()
+	cure := map[string]string{
+		limitPhone: "raise merchant_limit if they are meant to be", limitCaller: "raise merchant_caller_limit if one caller has so many customers",
+	}[e.Limit]
+	l.warn("limit "+e.Limit, "merchant logins are refused: there are too many", zap.String("limit", e.Limit), zap.String("cure", cure))
 	return e
 }
 
