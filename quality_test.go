@@ -104,7 +104,7 @@ func TestSec_D51_EveryParserIsFuzzed(t *testing.T) {
 	}
 	for _, parser := range []string{
 		"forwardauth .*ReturnTo", "forwardauth .*FromForwardAuth", "forwardauth .*FromAuthRequest", "forwardauth .*FromExtAuthz", "forwardauth .*FromFastCGI",
-		"forwardauth .*Strip", "forwardauth .*CleanConnection", "vipps .*NormalizePhone", "vipps .*MerchantLoginRequest", "vipps .*Acknowledgement", "forwardauth .*ParsePublicURL", "forwardauth .*TrustPeer", "forwardauth .*KeptForm", "forwardauth .*ForwardedFor", "forwardauth .*RevocationFile",
+		"forwardauth .*Strip", "forwardauth .*CleanConnection", "vipps .*NormalizePhone", "vipps .*MerchantLoginRequest", "vipps .*Acknowledgement", "forwardauth .*ParsePublicURL", "forwardauth .*TrustPeer", "forwardauth .*KeptForm", "forwardauth .*ForwardedFor", "forwardauth .*RevocationFile", "forwardauth .*LandingQuery",
 		"forwardauth/fcgi .*Params", "forwardauth/extauthz .*Check",
 		"session .*Jar_Get", "session .*Jar_Chunks", "session .*Box_Open", "session .*Reader", "session .*StripCookies", "session .*ParseKey",
 		"vipps .*Callback", "vipps .*IDTokenHeader", "vipps .*IDTokenPayload", "vipps .*JWKS", "vipps .*Userinfo", "vipps .*Metadata",
