@@ -22,8 +22,8 @@ const (
 	// maxOperatorStreams is the same for a person, whose browser opens few.
 	maxOperatorStreams = 10
 
-	heartbeat = 15 * time.Second // between comments in an event stream, so that no proxy takes it for dead
-	slack     = 10 * time.Second // beyond what a request waits for, before its connection counts as stalled
+	standardBeat = 15 * time.Second // between comments in an event stream, so that no proxy takes it for dead
+	slack        = 10 * time.Second // beyond what a request waits for, before its connection counts as stalled
 )
 
 // APIConfig says who may ask, and where. Logins and PublicURLs are required.
@@ -71,6 +71,7 @@ type API struct {
 	strikes strikes
 	streams streams
 	assets  *pageAssets
+	beat    time.Duration // between comments in a stream
 }
 
 // NewAPI checks the configuration. Its error holds a *vipps.ConfigError for each setting that is wrong.
@@ -89,7 +90,7 @@ func NewAPI(cfg APIConfig) (*API, error) {
 	errs = append(errs, err)
 	a := &API{
 		logins: cfg.Logins, qr: cfg.QR, callers: callers, origins: slices.Clone(cfg.PublicURLs), scopes: slices.Clone(cfg.Scopes),
-		host: cfg.Host, peer: cfg.Peer, siteName: cfg.SiteName, market: cfg.Market, log: cfg.Logger, now: cfg.Now, assets: assets,
+		host: cfg.Host, peer: cfg.Peer, siteName: cfg.SiteName, market: cfg.Market, log: cfg.Logger, now: cfg.Now, assets: assets, beat: standardBeat,
 	}
 	if a.host == nil {
 		a.host = func(r *http.Request) string { return r.Host }

@@ -58,7 +58,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, 
 // next waits for a change, no longer than until the next heartbeat is due, which is timeUp. When there is neither, nothing will
 // change any more: the service stops.
 func (a *API) next(ctx context.Context, caller, id string, was State) (st Status, timeUp bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, heartbeat)
+	ctx, cancel := context.WithTimeout(ctx, a.beat)
 	defer cancel()
 	st, err = a.logins.Wait(ctx, caller, id, was)
 	return st, ctx.Err() != nil, err

@@ -165,7 +165,7 @@ func (t *pageText) rows(u *vipps.User) []rowView {
 
 // addressText is an address as it stands on an envelope.
 func addressText(a *vipps.Address) string {
-	if a.Formatted != "" {
+	if a.StreetAddress == "" && a.Formatted != "" {
 		return a.Formatted
 	}
 	town := strings.TrimSpace(a.PostalCode + " " + a.Region)
