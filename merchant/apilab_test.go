@@ -67,6 +67,9 @@ func newAPILab(t *testing.T, change ...func(*merchant.Config, *merchant.APIConfi
 		lab.api.ServeHTTP(w, r)
 	}))
 	lab.origin = "http://" + lab.server.Listener.Addr().String()
+	if err := emu.Control().AddRedirectURI("till", lab.origin+"/_vipps/merchant/callback"); err != nil {
+		t.Fatal(err)
+	}
 	scopes := []string{"openid", "name", "phoneNumber", "address"}
 	cfg := merchant.Config{
 		Client: client, Keys: session.Keys{key}, Scopes: scopes, PhoneLimit: "off", CallerLimit: "off", Logger: zap.New(core), RedirectURI: lab.origin + "/_vipps/merchant/callback",
