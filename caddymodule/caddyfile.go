@@ -31,7 +31,9 @@ func init() {
 //	    issuer            <url>
 //	    client_id         <id>
 //	    client_secret     <secret>
-//	    client_auth       basic|basic-raw|post
+//	    client_auth       basic|basic-raw|post|partner
+//	    msn               <merchant serial number>
+//	    subscription_key  <key>
 //	    scopes            <scope...>
 //	    market            NO|DK|FI|SE
 //	    acr_values        <value...>

@@ -42,6 +42,8 @@ func (h *Handler) fields() []field {
 		{name: "client_id", text: &h.ClientID},
 		{name: "client_secret", text: &h.ClientSecret},
 		{name: "client_auth", text: &h.ClientAuth},
+		{name: "msn", text: &h.MSN},
+		{name: "subscription_key", text: &h.SubscriptionKey},
 		{name: "scopes", list: &h.Scopes},
 		{name: "market", text: &h.Market},
 		{name: "acr_values", words: &h.ACRValues},
@@ -165,6 +167,7 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 	set.vipps = vipps.Config{
 		ClientID: h.ClientID, ClientSecret: vipps.Secret(h.ClientSecret), ClientAuth: clientAuth, Scopes: scopes,
 		Market: h.Market, ACRValues: h.ACRValues, SystemName: h.SystemName, SystemVersion: h.SystemVersion,
+		MerchantSerialNumber: h.MSN, SubscriptionKey: vipps.Secret(h.SubscriptionKey),
 	}
 	if set.vipps.SystemVersion == "" {
 		set.vipps.SystemVersion = version()
@@ -228,6 +231,12 @@ func (h *Handler) resolveProvider(set *settings, later map[string]bool, bad func
 	if later["client_secret"] {
 		set.vipps.ClientSecret = "later"
 	}
+	if later["msn"] {
+		set.vipps.MerchantSerialNumber = "1234"
+	}
+	if later["subscription_key"] {
+		set.vipps.SubscriptionKey = "later"
+	}
 }
 
 func (h *Handler) resolveEmulator(set *settings, bad func(setting, reason string)) {
@@ -252,6 +261,9 @@ func (h *Handler) resolveEmulator(set *settings, bad func(setting, reason string
 	}
 	if set.vipps.ClientSecret == "" {
 		set.vipps.ClientSecret = emulatorClientSecret
+	}
+	if set.vipps.SubscriptionKey == "" {
+		set.vipps.SubscriptionKey = emulatorSubscriptionKey
 	}
 }
 

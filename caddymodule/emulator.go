@@ -16,7 +16,9 @@ const (
 	emulatorAddress      = "127.0.0.1:4192"
 	emulatorClientID     = "vippsauth-demo"
 	emulatorClientSecret = "emulator-demo-secret" //nolint:gosec // of the emulator, where it protects nothing
-	emulatorIssuerPath   = "/access-management-1.0/access/"
+
+	emulatorSubscriptionKey = "emulator" // the emulator takes any
+	emulatorIssuerPath      = "/access-management-1.0/access/"
 )
 
 // runningEmulator is an emulator that the sites with one emulator_listen share.

@@ -67,8 +67,15 @@ type Handler struct {
 	// The client secret that belongs to it. Write it as a placeholder, so that it isn't in the configuration.
 	// Required, but for the emulator.
 	ClientSecret string `json:"client_secret,omitempty"`
-	// How id and secret are sent: `basic`, `basic-raw` or `post`. It must equal what the portal says. Default: basic.
+	// How id and secret are sent: `basic`, `basic-raw` or `post`. It must equal what the portal says. `partner` is for
+	// partner keys: id, secret and `subscription_key` are the partner's, and `msn` says for which merchant people log in.
+	// Default: basic.
 	ClientAuth string `json:"client_auth,omitempty"`
+	// The merchant serial number of the sales unit. Required with partner keys. Default: not sent.
+	MSN string `json:"msn,omitempty"`
+	// The Ocp-Apim-Subscription-Key that belongs to the client. Write it as a placeholder. Required with partner keys, and
+	// of no use elsewhere. Default: none.
+	SubscriptionKey string `json:"subscription_key,omitempty"`
 	// What to ask people for: `openid`, `name`, `phoneNumber`, `email`, `address`, `birthDate`, and so on. Default: openid.
 	Scopes []string `json:"scopes,omitempty"`
 	// The market, `NO`, `DK`, `FI` or `SE`: brand and language where nothing else says. Default: none.

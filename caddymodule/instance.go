@@ -242,14 +242,20 @@ func (in *instance) startEmulator(redirectURIs []string) error {
 	if name == "" {
 		name = "vippsauth"
 	}
-	method := emulator.AuthBasic
-	if in.set.vipps.ClientAuth == vipps.ClientAuthPost {
-		method = emulator.AuthPost
-	}
-	return emu.register(emulator.Client{
+	client := emulator.Client{
 		ID: in.set.vipps.ClientID, Secret: in.set.vipps.ClientSecret.Reveal(), Name: name,
-		RedirectURIs: redirectURIs, AuthMethod: method, Advanced: in.set.vipps.ACRValues != "",
-	})
+		RedirectURIs: redirectURIs, AuthMethod: emulator.AuthBasic, Advanced: in.set.vipps.ACRValues != "",
+	}
+	switch in.set.vipps.ClientAuth {
+	case vipps.ClientAuthPost:
+		client.AuthMethod = emulator.AuthPost
+	case vipps.ClientAuthPartner: // the partner, and the merchant that people are logged in for
+		if err := emu.register(emulator.Client{ID: client.ID, Secret: client.Secret, Name: name, Partner: true}); err != nil {
+			return err
+		}
+		client.ID, client.MSN = "merchant-"+in.set.vipps.MerchantSerialNumber, in.set.vipps.MerchantSerialNumber
+	}
+	return emu.register(client)
 }
 
 // logFailure logs why requests to our own paths get 503, at most once a second.
