@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -455,13 +456,13 @@ func TestNewWebhookVerifier_Faults(t *testing.T) {
 		"empty secret":   {vipps.WebhookConfig{URL: vectorURL, Secrets: []vipps.Secret{vectorSecret, ""}}, "webhook_secrets"},
 		"short secret":   {vipps.WebhookConfig{URL: vectorURL, Secrets: []vipps.Secret{"short"}}, "webhook_secrets"},
 		"blank secret":   {vipps.WebhookConfig{URL: vectorURL, Secrets: []vipps.Secret{"                    "}}, "webhook_secrets"},
-		"too many":       {vipps.WebhookConfig{URL: vectorURL, Secrets: make([]vipps.Secret, 51)}, "webhook_secrets"},
+		"too many":       {vipps.WebhookConfig{URL: vectorURL, Secrets: slices.Repeat([]vipps.Secret{vectorSecret}, 51)}, "webhook_secrets"},
 		"tolerance":      {vipps.WebhookConfig{URL: vectorURL, Secrets: []vipps.Secret{vectorSecret}, Tolerance: -1}, "webhook_tolerance"},
 		"long tolerance": {vipps.WebhookConfig{URL: vectorURL, Secrets: []vipps.Secret{vectorSecret}, Tolerance: 48 * time.Hour}, "webhook_tolerance"},
 	} {
 		_, err := vipps.NewWebhookVerifier(tt.cfg)
 		var ce *vipps.ConfigError
-		if !errors.As(err, &ce) || ce.Setting != tt.setting {
+		if !errors.As(err, &ce) || ce.Setting != tt.setting || (name == "no URL") != strings.Contains(ce.Reason, "is missing") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -67,7 +67,6 @@ func (o outcome) status() int {
 func answer(w http.ResponseWriter, v verdict) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	status := v.outcome.status()
 	switch status {
 	case http.StatusOK:

@@ -256,6 +256,12 @@ func TestReceiver_Bare(t *testing.T) {
 	l.want("a forgery", signed(other, registered, time.Now(), `{"auth_req_id":"ours"}`), http.StatusUnauthorized)
 	l.want("a withdrawal", revoked(revokedURL, sub, time.Now()), http.StatusTeapot)
 	l.effects()
+	nobody := newLab(t, func(_ *lab, cfg *webhook.Config) { cfg.Ping = nil })
+	nobody.want("a ping for nobody", nobody.good("ours"), http.StatusOK)
+	nobody.effects()
+	if text := logged(nobody); text != "" {
+		t.Errorf("%s", text)
+	}
 	only := newLab(t, func(l *lab, cfg *webhook.Config) {
 		*cfg = webhook.Config{ConsentRevokedSecret: pathSecret, EndSessions: l.endSessions}
 	})
