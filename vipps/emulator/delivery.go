@@ -108,7 +108,7 @@ func newCourier(cfg *Config) *courier {
 	c.ctx, c.end = context.WithCancel(context.Background())
 	c.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext: dialLoopback, DisableKeepAlives: true, TLSHandshakeTimeout: answerWithin, MaxResponseHeaderBytes: 64 << 10,
+			DialContext: dialLoopback, MaxIdleConnsPerHost: 1, IdleConnTimeout: 2 * time.Second, TLSHandshakeTimeout: answerWithin, MaxResponseHeaderBytes: 64 << 10,
 			TLSClientConfig: tlsConfig(cfg.RootCAs), DisableCompression: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -283,6 +283,7 @@ func (e *Emulator) Close() {
 	e.courier.end()
 	e.mu.Unlock()
 	e.courier.running.Wait()
+	e.courier.client.CloseIdleConnections()
 }
 
 // Deliveries lists what was sent, or waits to be sent, to receivers: the latest 1000, the oldest first.

@@ -8,10 +8,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -695,5 +697,31 @@ func TestWebhookUUIDSecret(t *testing.T) {
 	}
 	if a := rc.until(t, 1)[0]; len(secret) != 36 || a.header.Get("Authorization") != expected(secret, a) {
 		t.Errorf("secret of %d characters, %+v", len(secret), a)
+	}
+}
+
+// Ten thousand logins may be approved at once: their pings go one after the other over one connection.
+func TestManyPings(t *testing.T) {
+	t.Parallel()
+	s := startHooks(t)
+	var connections, pings atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { pings.Add(1) }))
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	register(t, s, srv.URL)
+	const many = 500
+	for range many {
+		if err := s.Control().Ping("shop", "VYGaaAMRkI6SyAm_uIywhxsN2K0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, func() bool { return pings.Load() >= many })
+	if n := connections.Load(); n > 5 {
+		t.Errorf("%d connections", n)
 	}
 }
