@@ -432,6 +432,28 @@ func noOracle(t *testing.T, flow, code string, expiry time.Duration) {
 	}
 }
 
+// Attack: a provider, or who sits between, gives two logins one id, so that a till gets the person whom another one asked.
+func TestSec_A150_OneIDForTwoLogins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		op := newProvider(t)
+		l := newLab(t, op, nil)
+		first := l.begin("till-1", kari)
+		id := op.of(kari).id
+		op.begin = func(url.Values) *httptest.ResponseRecorder {
+			return answer(200, map[string]any{"auth_req_id": id, "expires_in": 600, "interval": 5})
+		}
+		if s, err := l.Start(t.Context(), "till-2", merchant.Request{Phone: "4712345679"}); err == nil {
+			t.Errorf("it is taken: %v", s)
+		}
+		op.says(kari, "yes")
+		if got := l.until("till-1", first.ID); got.State != merchant.Approved {
+			t.Errorf("%s", got.State)
+		}
+		op.fair(t)
+	})
+}
+
 // Logins and questions don't tell of people when somebody prints them.
 func TestPrinting(t *testing.T) {
 	t.Parallel()

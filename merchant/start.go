@@ -53,18 +53,20 @@ func (l *Logins) Start(ctx context.Context, caller string, r Request) (Status, e
 		e.pending, e.expires = p, e.created.Add(p.Expires.Sub(p.Started))
 	case errors.Is(err, vipps.ErrNotEligible): // and nobody is told
 	default:
-		l.release(caller, nil, 0)
+		l.release(caller)
 		return Status{}, l.refusal(err)
 	}
 	id, err := l.ids.seal(caller, e.key, e.created)
 	if err != nil {
-		l.release(caller, nil, 0)
+		l.release(caller)
 		return Status{}, err
 	}
-	s := e.status(id)
-	l.release(caller, e, r.Expiry).wait(ctx)
-	s.State, s.Expires = Pending, e.expires
-	return s, nil
+	kept, err := l.begun(e, r.Expiry)
+	if err != nil {
+		return Status{}, err
+	}
+	kept.wait(ctx)
+	return Status{ID: id, State: Pending, Code: e.code, Flow: e.flow(), Created: e.created, Expires: e.expires}, nil
 }
 
 // beginning is a request that was checked.
@@ -172,7 +174,7 @@ func (l *Logins) refusal(err error) error {
 	return l.limited(&LimitError{RetryAfter: wait, Limit: limitProvider})
 }
 
-// reserve keeps a place for a login that is being started, and release gives it back, or gives it to the login.
+// reserve keeps a place for a login that is being started, and release gives it back.
 func (l *Logins) reserve(caller string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,25 +186,37 @@ func (l *Logins) reserve(caller string) bool {
 	return true
 }
 
-func (l *Logins) release(caller string, e *entry, expiry time.Duration) *batch {
-	now := l.now()
+func (l *Logins) release(caller string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.unreserve(caller)
+}
+
+// unreserve is release with l.mu held.
+func (l *Logins) unreserve(caller string) {
 	l.starting--
 	if l.callers[caller]--; l.callers[caller] <= 0 {
 		delete(l.callers, caller)
 	}
-	if e == nil {
-		return nil
-	}
-	if e.pending != nil {
-		l.lives[expiry] = e.expires.Sub(e.created) // of some hundred that can be asked for
-	} else {
+}
+
+// begun gives a login the place that was kept for it.
+func (l *Logins) begun(e *entry, expiry time.Duration) (*batch, error) {
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unreserve(e.caller)
+	switch {
+	case e.pending == nil:
 		l.disguise(e, expiry)
+	case l.waiting[e.pending.AuthReqID] != nil: // or one of the two would get the other's person
+		return nil, &vipps.Error{Stage: vipps.StageBackchannel, Code: vipps.CodeInvalidResponse, Err: errors.New("the provider gave the id of another login that waits")}
+	default:
+		l.lives[expiry] = e.expires.Sub(e.created) // of some hundred that can be asked for
 	}
 	l.add(e, now)
 	l.metrics.states.WithLabelValues(string(Pending)).Inc()
-	return l.journal.add(e)
+	return l.journal.add(e), nil
 }
 
 // disguise makes a login that nobody is asked about look like any other. In a browser's flow the provider tells nobody
