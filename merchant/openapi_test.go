@@ -195,7 +195,11 @@ func decoded(t *testing.T, text string) any {
 // The document and the handlers name the same operations, and every answer of each is as the document says.
 func TestAPIIsAsItsDocumentSays(t *testing.T) {
 	t.Parallel()
-	lab := newAPILab(t)
+	codes, err := merchant.NewQRLogins([]string{"oKAz7q1O=till"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab := newAPILab(t, func(_ *merchant.Config, api *merchant.APIConfig, _ *httptest.Server) { api.QR = codes })
 	document := lab.call("GET", "openapi.json", "", "")
 	c := newContract(t, document.Body)
 	served := merchant.Operations()
@@ -285,7 +289,13 @@ func TestAPIIsAsItsDocumentSays(t *testing.T) {
 	drive("GET", "/logins/{id}", id, "?wait=20", tillToken, "", http.StatusOK)
 	drive("POST", "/user-exists", "", "", tillToken, `{"phone":"`+aase+`"}`, http.StatusOK)
 
-	c.tooMany(t, "/logins/{id}", "/logins/{id}/events")
+	drive("GET", "/qr-logins", "", "?wait=0", tillToken, "", http.StatusNoContent)
+	if err := codes.OfferQR(scanned("oKAz7q1O", "somebody")); err != nil {
+		t.Fatal(err)
+	}
+	drive("GET", "/qr-logins", "", "?wait=20", tillToken, "", http.StatusOK)
+
+	c.tooMany(t, "/logins/{id}", "/logins/{id}/events", "/qr-logins")
 	for template, methods := range c.operations() {
 		for _, method := range methods {
 			operation := c.object(c.doc, "paths", template, strings.ToLower(method))
@@ -299,10 +309,11 @@ func TestAPIIsAsItsDocumentSays(t *testing.T) {
 	}
 }
 
-// tooMany gets what somebody gets who tries tokens.
+// tooMany gets what somebody gets who tries tokens, and who asks for what is off.
 func (c *contract) tooMany(t *testing.T, templates ...string) {
 	t.Helper()
 	lab := newAPILab(t, func(_ *merchant.Config, api *merchant.APIConfig, _ *httptest.Server) { api.Callers = nil })
+	c.answered("GET", "/qr-logins", "", newAPILab(t).call("GET", "qr-logins", tillToken, "")) // off
 	for range merchant.StrikesAtOnce {
 		lab.call("GET", "logins/x", "", "")
 	}
