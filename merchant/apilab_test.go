@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -297,8 +296,11 @@ func (s *eventStream) state() map[string]any {
 	}
 }
 
-// shortReads makes a server that gives a request one second, as a busy one would.
+// shortReads makes a server that gives a request one second, and sets that when the request is there, as cmd/vippsauth does.
 func shortReads(_ *merchant.Config, _ *merchant.APIConfig, srv *httptest.Server) {
-	srv.Config.ReadTimeout = time.Second
-	srv.Config.BaseContext = func(net.Listener) context.Context { return context.Background() }
+	next := srv.Config.Handler
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+		next.ServeHTTP(w, r)
+	})
 }
