@@ -2,10 +2,13 @@ package integration_test
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +213,87 @@ func TestConsentsExample(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("an unsigned event is answered with %d", resp.StatusCode)
+	}
+}
+
+// A part of the site that asks for a login confirmed in the app, with the nginx configuration that vippsauth prints: whoever is logged
+// in without goes to the app once, and comes back to the page.
+func TestInAppConfirmationExample(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx")
+	f := newFront(t)
+	f.addr, f.ops = freeAddr(t), freeAddr(t)
+	dir := t.TempDir()
+	config := write(t, "vippsauth.yaml", example(t, "in-app-confirmation/vippsauth.yaml", "localhost:8000", "localhost:"+f.port(), "127.0.0.1:4190", f.addr,
+		"127.0.0.1:4191", f.ops, "127.0.0.1:4192", freeAddr(t)))
+	f.service = start(t, vippsauthProgram(t), command{name: "vippsauth serve", args: []string{"serve", "--config", config}, dir: dir})
+	f.checkLog(f.service)
+	f.service.answers("http://" + f.ops + "/readyz")
+	snippet := start(t, vippsauthProgram(t), command{name: "vippsauth snippet", args: []string{"snippet", "nginx", "--config", config, "--app", f.app.addr()}, dir: dir})
+	<-snippet.done
+	runNginx(t, f, strings.Replace(snippet.out.String(), "\t#location ^~ /confirmed/", "\tlocation ^~ /confirmed/", 1))
+
+	b := f.browser()
+	page := b.press(b.open(f.origin+"/x"), nameAase)
+	page = b.press(b.chooseNumber(page), "^(Allow|Tillat)")
+	if page.StatusCode != http.StatusOK || f.app.last().URI != "/x" {
+		t.Fatalf("%d at %v: %s", page.StatusCode, b.trail, page.words())
+	}
+	hits := f.app.hits()
+	page = b.open(f.origin + "/confirmed/account?change=1")
+	if f.app.hits() != hits {
+		t.Fatal("a session without a confirmation reaches the application")
+	}
+	if !slices.ContainsFunc(b.trail, func(u *url.URL) bool { return u.Query().Get("acr_values") == "urn:vipps:acr:app_auth" }) {
+		t.Errorf("Vipps is not asked for it: %v", b.trail)
+	}
+	if strings.Contains(page.text, nameAase) && !strings.Contains(page.text, "number") {
+		page = b.press(page, nameAase)
+	}
+	if page = b.chooseNumber(page); page.StatusCode != http.StatusOK || f.app.last().URI != "/confirmed/account?change=1" {
+		t.Fatalf("%d at %v: %s", page.StatusCode, b.trail, page.words())
+	}
+	if page := b.open(f.origin + "/confirmed/again"); page.StatusCode != http.StatusOK || f.app.last().URI != "/confirmed/again" || len(b.trail) != 1 {
+		t.Errorf("the second time: %d at %v", page.StatusCode, b.trail)
+	}
+}
+
+// The person's phone opens another browser than the one the login began in. What it brings is not used there: whoever is at that
+// browser begins again, and both browsers have the session of who logged in in them.
+func TestAppsExample(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	exampleService(t, f, t.TempDir(), "apps/vippsauth.yaml")
+	first, other := f.browser(), f.browser()
+	page := first.press(first.open(f.origin+"/x?y=1"), nameAase)
+	page = first.press(first.chooseNumber(page), "^(Allow|Tillat)")
+	back := func(page answer) string { // the address that the phone opens
+		t.Helper()
+		m := regexp.MustCompile(`(?s)<textarea id="elsewhere"[^>]*>(.*?)</textarea>`).FindStringSubmatch(page.text)
+		if m == nil {
+			t.Fatalf("no way back: %d %s", page.StatusCode, page.words())
+		}
+		return html.UnescapeString(m[1])
+	}
+	address := back(page)
+
+	hits := f.app.hits()
+	page = other.open(address)
+	if f.app.hits() != hits || page.StatusCode == http.StatusSeeOther || len(other.trail) == 0 || !strings.Contains(page.text, "<form") {
+		t.Fatalf("the other browser: %d at %v: %s", page.StatusCode, other.trail, page.words())
+	}
+	if me := other.send(http.MethodGet, f.origin+"/_vipps/me", fetching(), nil); me.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the other browser has a session: %d", me.StatusCode)
+	}
+	page = other.press(other.press(page, "^Continue here"), "^Per Uten Adresse")
+	page = other.press(other.chooseNumber(page), "^(Allow|Tillat)")
+	for who, b := range map[string]*browser{"Per Uten Adresse": other, nameAase: first} {
+		to := address
+		if b == other {
+			to = back(page)
+		}
+		if page := b.open(to); page.StatusCode != http.StatusOK || f.app.last().URI != "/x?y=1" || f.app.last().Header.Get("X-Vipps-Name") != who {
+			t.Errorf("%s: %d at %v, the app gets %s", who, page.StatusCode, b.trail, f.app.last().Header.Get("X-Vipps-Name"))
+		}
 	}
 }
