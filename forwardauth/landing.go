@@ -19,7 +19,7 @@ import (
 // Vipps then sends to a browser with nothing but a code. Whoever has such an address can open it in anybody's browser, so
 // that it logs nobody in by itself: a page asks "Continue as …?" first, always, and only the click there makes a session.
 type Landing struct {
-	// Path is the path of the redirect URI that is registered for these logins, such as /_vipps/merchant/callback. It is
+	// Path is the path of the redirect URI that is registered for these logins, such as /_vipps/callback/merchant. It is
 	// the engine's at each of its sites, and must begin with /_vipps/.
 	Path string
 	// Finish redeems the code of the query, once, and returns who logged in and where they wanted to go: a path, or an
@@ -40,7 +40,7 @@ func (c *Config) checkLandings() error {
 		own := []string{pathLogin, pathCallback, pathResult, pathLogout, pathMe}
 		switch {
 		case !ok || !plainPath(clean) || strings.HasPrefix(l.Path, pathAuthz) || slices.Contains(own, l.Path):
-			return errors.New("forwardauth: the path of a Landing must be one below " + pathPrefix + " that nothing else has, such as /_vipps/merchant/callback")
+			return errors.New("forwardauth: the path of a Landing must be one below " + pathPrefix + " that nothing else has, such as /_vipps/callback/merchant")
 		case slices.Contains(seen, l.Path):
 			return errors.New("forwardauth: two Landings have one path")
 		case l.Finish == nil:

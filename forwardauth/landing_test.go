@@ -16,7 +16,7 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-const landingPath = "/_vipps/merchant/callback"
+const landingPath = "/_vipps/callback/merchant"
 
 // landings stand in for the exchange of codes, which package vipps tests: each code is good once, and says who.
 type landings struct {
@@ -216,7 +216,7 @@ func TestSec_A151_A166_OnlyAVisitRedeemsTheCode(t *testing.T) {
 			t.Errorf("?%s (%s): %d %s", query, want, a.StatusCode, a.text)
 		}
 	}
-	for _, path := range []string{"/_vipps/merchant/callback/", "/_vipps/merchant//callback", "/_vipps/Merchant/callback", "/_vipps/merchant/callback%2f", "/_vipps/merchant/%63allback"} {
+	for _, path := range []string{"/_vipps/callback/merchant/", "/_vipps/callback//merchant", "/_vipps/Callback/merchant", "/_vipps/callback/merchant%2f", "/_vipps/callback/%6derchant"} {
 		if a := b.visit(path + "?code=good"); a.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
@@ -400,7 +400,7 @@ func TestLandingsAreChecked(t *testing.T) {
 		}
 	}
 	cfg := l.config
-	cfg.Landings = []forwardauth.Landing{{Path: landingPath, Finish: finish}, {Path: "/_vipps/qr/callback", Finish: finish}}
+	cfg.Landings = []forwardauth.Landing{{Path: landingPath, Finish: finish}, {Path: "/_vipps/callback/qr", Finish: finish}}
 	if _, err := forwardauth.New(cfg); err != nil {
 		t.Error(err)
 	}

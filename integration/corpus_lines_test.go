@@ -172,7 +172,7 @@ func (v visitor) whose(cookie string) (phone string, two bool) {
 
 // endpoints are all that we have, and two of the app's pages.
 var endpoints = []string{
-	"/", "/protected/x?y=1", "/_vipps/login?rd=%2Fx", "/_vipps/callback", "/_vipps/result", "/_vipps/logout", "/_vipps/me", "/_vipps/merchant/callback?code=made-up",
+	"/", "/protected/x?y=1", "/_vipps/login?rd=%2Fx", "/_vipps/callback", "/_vipps/result", "/_vipps/logout", "/_vipps/me", "/_vipps/callback/merchant?code=made-up",
 	"/_vipps/authz/forward-auth", "/_vipps/authz/auth-request", "/_vipps/authz/challenge", "/_vipps/authz/ext-authz/default/x?y=1",
 }
 

@@ -16,7 +16,7 @@ import (
 // The page that plays the phones, in Chromium: messages arrive and go without a reload, and what somebody is ticking meanwhile stays.
 func TestChromiumPhonePage(t *testing.T) {
 	t.Parallel()
-	const callback = "http://localhost:1/_vipps/merchant/callback"
+	const callback = "http://localhost:1/_vipps/callback/merchant"
 	s, err := emulator.Start("127.0.0.1:0", emulator.Config{
 		RSABits: 1024, Clients: []emulator.Client{{ID: "till", Secret: "not-a-secret", Name: "Butikken", RedirectURIs: []string{callback}}},
 	})

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const qrLanding = "/_vipps/qr/callback"
+const qrLanding = "/_vipps/callback/qr"
 
 // scanned scans a code of an emulator as Åse, and returns where her phone's browser goes; "" where the login ends in the app.
 func scanned(t *testing.T, emulator, id string) string {

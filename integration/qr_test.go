@@ -47,7 +47,7 @@ func TestSec_A165_A166_QRCodes(t *testing.T) {
 	for _, code := range []emulator.QRCode{
 		{ID: "till-code", Description: "Till 1", ClientID: clientID, CallbackURI: f.origin + "/_vipps/qr"},
 		{ID: "nobody-s-code", ClientID: clientID, CallbackURI: f.origin + "/_vipps/qr"},
-		{ID: "door", Description: "The door", ClientID: clientID, RedirectURI: f.origin + "/_vipps/qr/callback"},
+		{ID: "door", Description: "The door", ClientID: clientID, RedirectURI: f.origin + "/_vipps/callback/qr"},
 	} {
 		if err := vipps.AddQR(code); err != nil {
 			t.Fatal(err)
@@ -86,7 +86,7 @@ func TestSec_A165_A166_QRCodes(t *testing.T) {
 		t.Errorf("a QR code's redirect at the callback: %d, %d exchanges: %s", page.StatusCode, exchanges()-before, page.words())
 	}
 	for _, query := range []string{"code=" + url.QueryEscape(code) + "&state=abc", "code=a&code=" + url.QueryEscape(code), "state=abc"} {
-		if page := victim.open(f.origin + "/_vipps/qr/callback?" + query); page.StatusCode == http.StatusOK || exchanges() != before {
+		if page := victim.open(f.origin + "/_vipps/callback/qr?" + query); page.StatusCode == http.StatusOK || exchanges() != before {
 			t.Errorf("%s: %d, %d exchanges", query, page.StatusCode, exchanges()-before)
 		}
 	}
@@ -110,7 +110,7 @@ func TestSec_A166_QRCodesAreOff(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.sidecar()
-	w := f.get(f.origin + "/_vipps/qr/callback?code=a")
+	w := f.get(f.origin + "/_vipps/callback/qr?code=a")
 	if w.StatusCode != http.StatusNotFound {
 		t.Errorf("the redirect of a QR code is answered with %d", w.StatusCode)
 	}

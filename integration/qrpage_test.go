@@ -65,14 +65,14 @@ func TestChromiumQRPage(t *testing.T) {
 		t.Errorf("the callback got %q", jws)
 	}
 	c.shoot("qr")
-	if err := s.Control().AddQR(emulator.QRCode{ID: "door", ClientID: "till", RedirectURI: at + "/_vipps/qr/callback"}); err != nil {
+	if err := s.Control().AddQR(emulator.QRCode{ID: "door", ClientID: "till", RedirectURI: at + "/_vipps/callback/qr"}); err != nil {
 		t.Fatal(err)
 	}
 	c.open(s.URL + "/_emulator/qr?id=door") // what is in the image
 	c.shoot("qr-one")
 	c.press("Scan and approve")
 	c.sees("The shop was asked for 1 things.")
-	if here := c.at(); !strings.HasPrefix(here, at+"/_vipps/qr/callback?code=") {
+	if here := c.at(); !strings.HasPrefix(here, at+"/_vipps/callback/qr?code=") {
 		t.Errorf("the phone's browser is at %s", here)
 	}
 	c.open(s.URL + "/_emulator/qr?id=door")

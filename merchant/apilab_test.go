@@ -66,12 +66,12 @@ func newAPILab(t *testing.T, change ...func(*merchant.Config, *merchant.APIConfi
 		lab.api.ServeHTTP(w, r)
 	}))
 	lab.origin = "http://" + lab.server.Listener.Addr().String()
-	if err := emu.Control().AddRedirectURI("till", lab.origin+"/_vipps/merchant/callback"); err != nil {
+	if err := emu.Control().AddRedirectURI("till", lab.origin+"/_vipps/callback/merchant"); err != nil {
 		t.Fatal(err)
 	}
 	scopes := []string{"openid", "name", "phoneNumber", "address"}
 	cfg := merchant.Config{
-		Client: client, Keys: session.Keys{key}, Scopes: scopes, PhoneLimit: "off", CallerLimit: "off", Logger: zap.New(core), RedirectURI: lab.origin + "/_vipps/merchant/callback",
+		Client: client, Keys: session.Keys{key}, Scopes: scopes, PhoneLimit: "off", CallerLimit: "off", Logger: zap.New(core), RedirectURI: lab.origin + "/_vipps/callback/merchant",
 		CheckReturnTo: func(address string) error {
 			if !strings.HasPrefix(address, lab.origin+"/") {
 				return errNoPage

@@ -26,7 +26,7 @@ import (
 const (
 	issuer   = "https://op.example/access-management-1.0/access/"
 	clientID = "till-client"
-	callback = "https://shop.example/_vipps/merchant/callback"
+	callback = "https://shop.example/_vipps/callback/merchant"
 )
 
 // provider is a Vipps of our own that can misbehave and keeps count. It is spoken to without a socket, so that a test can have

@@ -19,7 +19,7 @@ import (
 const (
 	backchannelPath = "/vipps-login-ciba/api/backchannel/authentication"
 	userExistsPath  = "/vipps-login-ciba/api/v1/user-exists"
-	landingURI      = "https://app.example/_vipps/merchant/callback"
+	landingURI      = "https://app.example/_vipps/callback/merchant"
 	// msisdn is the number that the tests call. No error and no URL may hold it.
 	msisdn = "4790900123"
 )

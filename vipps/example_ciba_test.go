@@ -15,7 +15,7 @@ import (
 // emulated returns an emulator in Vipps' place, where the first of its people says yes to everything, and a client of it.
 func emulated() (*emulator.Server, *vipps.Client) {
 	srv, err := emulator.Start("127.0.0.1:0", emulator.Config{
-		Clients: []emulator.Client{{ID: "shop", Secret: "not-a-secret", RedirectURIs: []string{"http://localhost:4190/_vipps/merchant/callback"}}},
+		Clients: []emulator.Client{{ID: "shop", Secret: "not-a-secret", RedirectURIs: []string{"http://localhost:4190/_vipps/callback/merchant"}}},
 	})
 	if err != nil {
 		panic(err)
@@ -108,7 +108,7 @@ func ExampleClient_FinishMerchantLogin() {
 	}
 
 	pending, err := client.StartMerchantLogin(ctx, vipps.MerchantLoginRequest{
-		Phone: person.Phone, RedirectURI: "http://localhost:4190/_vipps/merchant/callback",
+		Phone: person.Phone, RedirectURI: "http://localhost:4190/_vipps/callback/merchant",
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -17,7 +17,7 @@ import (
 )
 
 // merchantCallback is where the logins come back to that end in a browser.
-const merchantCallback = merchant.PathPrefix + "callback"
+const merchantCallback = callbackPath + "/merchant"
 
 // A merchantSide is the logins that a merchant starts, as the service offers them.
 type merchantSide struct {
@@ -144,7 +144,7 @@ func (s *service) withMerchant(next http.Handler) http.Handler {
 		switch operator := merchant.IsOperatorPath(path); {
 		case operator && m.operators != nil:
 			m.operators.ServeHTTP(w, r)
-		case !operator && m.callers && strings.HasPrefix(path, merchant.PathPrefix) && path != merchantCallback:
+		case !operator && m.callers && strings.HasPrefix(path, merchant.PathPrefix):
 			m.api.ServeHTTP(w, r)
 		default:
 			next.ServeHTTP(w, r)

@@ -18,7 +18,7 @@ import (
 )
 
 // qrCallback is where QR logins come back to that end in a browser.
-const qrCallback = webhook.QRPath + "/callback"
+const qrCallback = callbackPath + "/qr"
 
 // qrSettings are the settings of logins that begin with the scan of a printed code.
 type qrSettings struct {

@@ -13,7 +13,7 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-const landing = "http://localhost:1/_vipps/merchant/callback"
+const landing = "http://localhost:1/_vipps/callback/merchant"
 
 // startMerchant is start with a redirect URI for logins that end in a browser.
 func startMerchant(t *testing.T, change func(*emulator.Config)) *emulator.Server {

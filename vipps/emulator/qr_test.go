@@ -26,7 +26,7 @@ func startQR(t *testing.T, statuses ...int) (*emulator.Server, *receiver) {
 		cfg.RetryScale = 1000
 		cfg.QRs = []emulator.QRCode{
 			{ID: "oKAz7q1O", Description: "description of QR code", ClientID: "shop", CallbackURI: rc.URL + "/_vipps/qr"},
-			{ID: "door", ClientID: "shop", RedirectURI: "http://localhost:1/_vipps/qr/callback", Scopes: []string{"openid", "email"}},
+			{ID: "door", ClientID: "shop", RedirectURI: "http://localhost:1/_vipps/callback/qr", Scopes: []string{"openid", "email"}},
 		}
 	}), rc
 }
@@ -156,11 +156,11 @@ func TestQRRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(location)
-	if err != nil || !strings.HasPrefix(location, "http://localhost:1/_vipps/qr/callback?code=") || len(u.Query()) != 1 {
+	if err != nil || !strings.HasPrefix(location, "http://localhost:1/_vipps/callback/qr?code=") || len(u.Query()) != 1 {
 		t.Fatalf("the phone opens %q", location)
 	}
 	code := u.Query().Get("code")
-	if a := token(t, s, code, "redirect_uri", "http://localhost:1/_vipps/qr/callback"); a.status != http.StatusBadRequest {
+	if a := token(t, s, code, "redirect_uri", "http://localhost:1/_vipps/callback/qr"); a.status != http.StatusBadRequest {
 		t.Errorf("in the browser's flow: %d %s", a.status, a.body)
 	}
 	m := grantQR(t, s, "grant_type", qrRedirectGrant, "code", code).json(t)
@@ -172,7 +172,7 @@ func TestQRRedirect(t *testing.T) {
 		t.Errorf("twice: %d %s", a.status, a.body)
 	}
 	location, err = s.Control().ScanQR("door", aase, false)
-	if want := "http://localhost:1/_vipps/qr/callback?error=access_denied&error_description=User+cancelled+the+login"; location != want || err != nil {
+	if want := "http://localhost:1/_vipps/callback/qr?error=access_denied&error_description=User+cancelled+the+login"; location != want || err != nil {
 		t.Errorf("cancelled: %q %v", location, err)
 	}
 	if location, err = s.Control().ScanQR("oKAz7q1O", aase, false); location != "" || err != nil {
