@@ -18,7 +18,7 @@ const (
 )
 
 const (
-	accessTokenPath = "/accesstoken/get" //nolint:gosec // G101: an address, not a credential
+	accessTokenPath = "/accesstoken/get"
 
 	// defaultTokenLife is assumed of a token that comes without its end.
 	defaultTokenLife = 5 * time.Minute
@@ -123,7 +123,6 @@ func (c *Client) parseAccessToken(body []byte) (t accessToken, life time.Duratio
 // merchantCauses are those of what a merchant does, as opposed to a login of a person; nil elsewhere.
 func (e *Error) merchantCauses() []string {
 	switch {
-	case e.Stage != StageAccessToken && e.Stage != StageWebhooks:
 	case e.Stage == StageWebhooks && e.Status == 0:
 		return e.deliveryCauses()
 	case e.Stage == StageAccessToken && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):

@@ -89,8 +89,7 @@ func TestSec_A170_ConsentRevokedCanDoNothingElse(t *testing.T) {
 // back at all, and everybody is answered alike.
 func TestSec_A172_KnownAndUnknownAlike(t *testing.T) {
 	t.Parallel()
-	var l *lab
-	l = newLab(t, func(it *lab, cfg *webhook.Config) {
+	l := newLab(t, func(it *lab, cfg *webhook.Config) {
 		it.hold = make(chan struct{})
 		end := cfg.EndSessions
 		cfg.EndSessions = func(sub string, before time.Time) error {
