@@ -2,6 +2,7 @@ package vippsauth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -81,7 +82,19 @@ func printable(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	scans, err := merchant.NewQRLogins([]string{told + "=till"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scans.OfferQR(&vipps.Login{User: vipps.User{Sub: told, Name: told, Claims: map[string]json.RawMessage{"qr_id": json.RawMessage(`"` + told + `"`)}}}); err != nil {
+		t.Fatal(err)
+	}
+	qr, err := webhook.NewQR(webhook.QRConfig{Client: client, Login: func(context.Context, *vipps.Login) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]any{
+		"vipps.QRCallback": vipps.QRCallback{AuthReqID: told}, "merchant.QRLogins": scans, "webhook.QR": qr,
 		"vipps.Secret": vipps.Secret(told), "vipps.Config": cfg, "vipps.Client": client, "vipps.User": user, "vipps.Login": vipps.Login{User: user},
 		"vipps.Address": address, "vipps.Account": account, "vipps.Callback": vipps.Callback{State: told, Code: told},
 		"vipps.Consents": consents, "vipps.ConsentAnswer": answer,
@@ -107,7 +120,7 @@ func holdNothing() []string {
 		"vipps.Answer", "vipps.ClientAuth", "vipps.ConfigError", "vipps.Environment", "vipps.Error", "vipps.Polling", "vipps.Probe", "vipps.Stage",
 		"session.Binding", "session.Box", "session.Found", "session.Jar", "session.Key", "session.Keys", "session.Reader",
 		"forwardauth.Landing", "forwardauth.Registration", "forwardauth.RevocationFile", "forwardauth.RevocationKeeper", "forwardauth.RevocationStore", "forwardauth.State", "forwardauth.UnusedScope", "forwardauth.Verdict",
-		"fcgi.Server", "extauthz.Server", "merchant.LimitError", "merchant.State",
+		"fcgi.Server", "extauthz.Server", "merchant.LimitError", "merchant.State", "webhook.QRConfig",
 	}
 }
 
@@ -115,7 +128,7 @@ func holdNothing() []string {
 func shownByJSON() []string {
 	return []string{
 		"vipps.User", "vipps.Login", "vipps.Address", "vipps.Account", "vipps.PendingLogin", "caddymodule.Handler", "forwardauth.Policy", "vipps.Callback", "vipps.LoginRequest",
-		"vipps.MerchantLoginRequest", "vipps.PendingMerchantLogin",
+		"vipps.MerchantLoginRequest", "vipps.PendingMerchantLogin", "vipps.QRCallback",
 		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer", "merchant.Request", "merchant.Status",
 		"vipps.Consents", "vipps.ConsentAnswer", "vipps.WebhookDelivery", "vipps.ConsentRevoked", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
 	}

@@ -39,7 +39,7 @@ var ErrStale = errors.New("vipps: the callback is too old")
 
 // QRCallback is a QR callback that passed every check. It says that somebody has confirmed a login, and not who: FinishQRLogin asks.
 type QRCallback struct {
-	// AuthReqID is what the login is known by. It is a secret, and good for one login.
+	// AuthReqID is what the login is known by. It is a secret, which encoding/json shows, and good for one login.
 	AuthReqID string
 	// IssuedAt and ExpiresAt are the callback's own.
 	IssuedAt, ExpiresAt time.Time
