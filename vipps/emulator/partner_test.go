@@ -40,9 +40,11 @@ func TestPartner(t *testing.T) {
 		change(h, set)
 		return call(t, http.MethodPost, s.Issuer+"oauth2/token", body, h)
 	}
+	if a := ask(form, "Merchant-Serial-Number", "222222"); a.status != http.StatusUnauthorized { // has client_secret_post
+		t.Errorf("a client of another method: %d %s", a.status, a.body)
+	}
 	for name, a := range map[string]answer{
 		"no number":            ask(form, "Merchant-Serial-Number", "-"),
-		"another's number":     ask(form, "Merchant-Serial-Number", "222222"), // client_secret_post
 		"nobody's number":      ask(form, "Merchant-Serial-Number", "333333"),
 		"the partner's number": ask(form, "Merchant-Serial-Number", "999999"),
 		"a merchant's token":   ask(form, "Authorization", "Bearer "+merchant),

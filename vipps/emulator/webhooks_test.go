@@ -291,6 +291,17 @@ func TestWebhooksAPIRefuses(t *testing.T) {
 	}
 }
 
+// Two clients may have one merchant serial number: neither sees the other's registrations.
+func TestWebhooksAPISameUnit(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(cfg *emulator.Config) { cfg.Clients[0].SubscriptionKey = subscriptionKey })
+	id, _ := register(t, s, "http://127.0.0.1:1/")
+	other, _ := apiToken(t, s, "client_id", "other", "client_secret", "s:p%c+l =").json(t)["access_token"].(string)
+	if a := hooks(t, s, http.MethodGet, "", "", "Authorization", "Bearer "+other); a.status != http.StatusOK || strings.Contains(a.body, id) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // Vipps allows 25 registrations of one event for one sales unit.
 func TestWebhooksAPILimit(t *testing.T) {
 	t.Parallel()
