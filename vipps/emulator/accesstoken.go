@@ -9,7 +9,7 @@ import (
 
 // The Access Token API, which webhooks and partners need, and no login of a merchant's own.
 const (
-	pathAccessToken = "/accesstoken/get" //nolint:gosec // a path
+	pathAccessToken = "/accesstoken/get"
 	// EndpointAccessToken is the Access Token API, as Calls, FailNext and Delay name it.
 	EndpointAccessToken = "access-token"
 
@@ -17,7 +17,7 @@ const (
 )
 
 // BreakAccessTokenNumbers makes the Access Token API say its times as numbers.
-const BreakAccessTokenNumbers = "access-token-numbers" //nolint:gosec // the name of a fault
+const BreakAccessTokenNumbers = "access-token-numbers"
 
 // headerKey is the header with the subscription key.
 const headerKey = "Ocp-Apim-Subscription-Key"

@@ -23,7 +23,7 @@ const (
 	BreakQRWithSub      = "qr-with-sub"
 	BreakQRWithNonce    = "qr-with-nonce"
 	BreakQRAlgNone      = "qr-alg-none"
-	BreakQRHS256        = "qr-hs256-client-secret" //nolint:gosec // the name of a fault
+	BreakQRHS256        = "qr-hs256-client-secret"
 	BreakQRRS256        = "qr-rs256"
 	BreakQRUnknownKID   = "qr-unknown-kid"
 	BreakQRNoKID        = "qr-no-kid"

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -107,33 +108,7 @@ func (e *Emulator) postQR(w http.ResponseWriter, r *http.Request) {
 		refuseControl(w, http.StatusBadRequest, "the form is not of this emulator's page, or the emulator was started anew: load the page again")
 		return
 	}
-	f := r.PostForm
-	back, err := pathQR+"?done=added", error(nil)
-	switch f.Get("do") {
-	case "approve", "cancel":
-		approve := f.Get("do") == "approve"
-		var location string
-		location, err = e.Control().ScanQR(f.Get("id"), f.Get("phone"), approve)
-		switch {
-		case location != "":
-			back = location
-		case approve:
-			back = pathQR + "?done=approved"
-		default:
-			back = pathQR + "?done=cancelled"
-		}
-	case "add":
-		code := QRCode{ID: f.Get("id"), Description: f.Get("description"), ClientID: f.Get("client_id")}
-		if f.Get("kind") == "redirect" {
-			code.RedirectURI = f.Get("uri")
-		} else {
-			code.CallbackURI = f.Get("uri")
-		}
-		err = e.Control().AddQR(code)
-	default:
-		refuseControl(w, http.StatusBadRequest, "the form has no such button")
-		return
-	}
+	back, err := e.doQR(r.PostForm)
 	if err != nil {
 		e.showQR(w, r, strings.TrimPrefix(err.Error(), "emulator: "))
 		return
@@ -141,6 +116,30 @@ func (e *Emulator) postQR(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("Location", back)
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// doQR does what the button of a form says, and says where to go then.
+func (e *Emulator) doQR(f url.Values) (string, error) {
+	switch do := f.Get("do"); do {
+	case "approve", "cancel":
+		location, err := e.Control().ScanQR(f.Get("id"), f.Get("phone"), do == "approve")
+		switch {
+		case location != "":
+			return location, err
+		case do == "approve":
+			return pathQR + "?done=approved", err
+		}
+		return pathQR + "?done=cancelled", err
+	case "add":
+		code := QRCode{ID: f.Get("id"), Description: f.Get("description"), ClientID: f.Get("client_id")}
+		if f.Get("kind") == "redirect" {
+			code.RedirectURI = f.Get("uri")
+		} else {
+			code.CallbackURI = f.Get("uri")
+		}
+		return pathQR + "?done=added", e.Control().AddQR(code)
+	}
+	return "", errors.New("the form has no such button")
 }
 
 // jsonQR is a QR code in the state and in the verb that adds one.
