@@ -12,8 +12,6 @@ import (
 
 const (
 	idVersion = 1
-	// maxID is longer than any id of ours.
-	maxID     = 2048
 	maxCaller = 256
 )
 
@@ -81,9 +79,6 @@ type given struct {
 
 // open reads the id of a caller's own login. Any other is ErrUnknown, and looked at no further.
 func (i *ids) open(caller, id string) (g given, err error) {
-	if len(id) > maxID {
-		return g, ErrUnknown
-	}
 	payload, err := i.box.Open(id)
 	if err != nil {
 		return g, ErrUnknown

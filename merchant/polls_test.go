@@ -258,6 +258,18 @@ func TestSec_A154_B037_LimitsArePerPersonAndCaller(t *testing.T) {
 			if _, err := l.Start(t.Context(), "till", merchant.Request{Phone: kari}); err != nil {
 				t.Errorf("after that: %v", err)
 			}
+
+			// RetryAfter is whole seconds, and long enough.
+			seven := newLab(t, op, func(c *merchant.Config) { c.CallerLimit = "7/1m" })
+			for range 20 {
+				_, err := seven.Start(t.Context(), "till", merchant.Request{Phone: kari})
+				if errors.As(err, &limit) {
+					time.Sleep(limit.RetryAfter)
+					if _, err := seven.Start(t.Context(), "till", merchant.Request{Phone: kari}); err != nil || limit.RetryAfter%time.Second != 0 {
+						t.Fatalf("%v later: %v", limit.RetryAfter, err)
+					}
+				}
+			}
 		})
 	})
 	// caddy-security's issue 271: a try ended and begun again counted from nothing.
