@@ -184,3 +184,41 @@ func endsSessions(f *front) {
 		return b.send(http.MethodGet, f.origin+"/_vipps/me", nil, nil).StatusCode == http.StatusUnauthorized
 	})
 }
+
+// Attack: the address for withdrawn consents is a secret, and the proxy in front writes every address into its access log, where more people
+// read it than should; and into its error log when vippsauth is away.
+func TestSec_A170_E020_PathSecretStaysOutOfTheProxysLogs(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(t *testing.T, f *front){
+		"nginx":   func(t *testing.T, f *front) { f.serve("--trusted-proxies=loopback"); startNginx(t, f) },
+		"haproxy": func(t *testing.T, f *front) { f.serve("--trusted-proxies=loopback"); startHAProxy(t, f) },
+		"caddy":   func(t *testing.T, f *front) { f.serve("--trusted-proxies=loopback"); startCaddyForwardAuth(t, f) },
+		"apache2": func(t *testing.T, f *front) { f.serveApache(); startApache(t, f, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name != "caddy" {
+				need(t, name)
+			}
+			f := newFront(t)
+			f.secrets.add("path of withdrawn consents", revokedSecret)
+			f.env = []string{"VIPPSAUTH_CONSENT_REVOKED_SECRET=" + revokedSecret}
+			run(t, f)
+			post := func() int {
+				w := f.browser().send(http.MethodPost, f.origin+"/_vipps/consent-revoked/"+revokedSecret, http.Header{"Content-Type": {"text/plain"}}, strings.NewReader("unreadable"))
+				return w.StatusCode
+			}
+			if code := post(); code != http.StatusOK {
+				t.Errorf("%d", code)
+			}
+			if n := f.metric(`vippsauth_webhooks_received_total{kind="consent_revoked",outcome="unreadable"}`); n != 1 {
+				t.Errorf("%v came", n)
+			}
+			f.get(f.origin + "/_vipps/logout") // so that there is something to log
+			f.service.end()
+			if code := post(); code < 500 {
+				t.Errorf("%d while vippsauth is away", code)
+			}
+		})
+	}
+}
