@@ -71,6 +71,10 @@ func printable(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tillAPI, err := merchant.NewAPI(merchant.APIConfig{Logins: logins, Callers: []string{"till=certificate:" + told}, SiteName: told})
+	if err != nil {
+		t.Fatal(err)
+	}
 	param := fcgi.Param{Name: "HTTP_COOKIE", Value: told}
 	header := http.Header{"Cookie": {told}, "X-Vipps-Sub": {told}}
 	verifier, err := vipps.NewWebhookVerifier(vipps.WebhookConfig{URL: "https://o.example/", Secrets: []vipps.Secret{told}})
@@ -103,6 +107,7 @@ func printable(t *testing.T) map[string]any {
 		"forwardauth.Config": site, "forwardauth.Policy": policy, "forwardauth.Engine": engine, "forwardauth.Original": forwardauth.Original{URI: "/" + told, Header: header},
 		"forwardauth.Decision": forwardauth.Decision{Location: "https://o.example/_vipps/login?rd=" + told},
 		"outbox.Config":        events, "outbox.Outbox": box,
+		"merchant.API": tillAPI, "merchant.APIConfig": merchant.APIConfig{Callers: []string{"till=certificate:" + told}, SiteName: told}, "merchant.Operator": merchant.Operator{Sub: told, Name: told},
 		"merchant.Config": tills, "merchant.Logins": logins, "merchant.Request": merchant.Request{Phone: told, CustomerToken: told, ReturnTo: told},
 		"merchant.Status":    merchant.Status{ID: told, Code: told, State: merchant.Approved, Login: &vipps.Login{User: user}},
 		"forwardauth.Person": forwardauth.Person{Sub: told, Name: told, PhoneNumber: told},
@@ -129,7 +134,7 @@ func shownByJSON() []string {
 	return []string{
 		"vipps.User", "vipps.Login", "vipps.Address", "vipps.Account", "vipps.PendingLogin", "caddymodule.Handler", "forwardauth.Policy", "vipps.Callback", "vipps.LoginRequest",
 		"vipps.MerchantLoginRequest", "vipps.PendingMerchantLogin", "vipps.QRCallback",
-		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer", "merchant.Request", "merchant.Status",
+		"vipps.Consents", "vipps.ConsentAnswer", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer", "merchant.Request", "merchant.Status", "merchant.Operator", "merchant.APIConfig",
 		"vipps.Consents", "vipps.ConsentAnswer", "vipps.WebhookDelivery", "vipps.ConsentRevoked", "forwardauth.Original", "forwardauth.Decision", "fcgi.Param", "fcgi.Request", "fcgi.Answer",
 	}
 }

@@ -160,7 +160,7 @@ func (lab *apiLab) request(method, path, token, body string, header ...string) *
 
 func (lab *apiLab) do(r *http.Request) *reply {
 	lab.t.Helper()
-	client := &http.Client{Transport: lab.server.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Timeout: 30 * time.Second, Transport: lab.server.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(r)
 	if err != nil {
 		lab.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)

@@ -27,12 +27,6 @@ type Operator struct {
 	Name string
 }
 
-// String hides who it is.
-func (Operator) String() string { return "operator [redacted]" }
-
-// GoString hides who it is.
-func (o Operator) GoString() string { return o.String() }
-
 // caller is the name under which an operator's logins are kept: no caller of the API can have it, and it doesn't say who it is.
 func (o Operator) caller() string {
 	sum := sha256.Sum256([]byte("operator of merchant logins\x00" + o.Sub))

@@ -50,3 +50,32 @@ func (l *Logins) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, l.String
 
 // LogValue is String.
 func (l *Logins) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// String says how many callers there are.
+func (c APIConfig) String() string { return fmt.Sprintf("merchant API of %d callers", len(c.Callers)) }
+
+// Format writes String for every verb.
+func (c APIConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String.
+func (c APIConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// String says how many credentials there are.
+func (a *API) String() string {
+	return fmt.Sprintf("merchant API of %d tokens and %d certificates", len(a.callers.tokens), len(a.callers.names))
+}
+
+// Format writes String for every verb.
+func (a *API) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, a.String()) }
+
+// LogValue is String.
+func (a *API) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// String hides who it is.
+func (Operator) String() string { return "operator" }
+
+// Format writes String for every verb.
+func (o Operator) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String()) }
+
+// LogValue is String.
+func (o Operator) LogValue() slog.Value { return slog.StringValue(o.String()) }

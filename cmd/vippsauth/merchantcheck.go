@@ -15,7 +15,7 @@ import (
 
 // checkMerchant looks at the logins that a merchant starts. engine is nil where it could not be made.
 func (c *config) checkMerchant(rep *report, client *vipps.Client, keys session.Keys, engine *forwardauth.Engine) {
-	c.checkMerchantListener(rep)
+	defer c.checkMerchantListener(rep) // after the callers, of whose faults there may be several
 	if !c.offersMerchantLogins() {
 		for _, s := range merchantTable() {
 			if s.key != "merchant_callers" && s.key != "merchant_operators" && rep.isSet(s.key) && !rep.has(s.key) {
