@@ -32,7 +32,10 @@ func (q queue) Swap(i, j int) {
 
 // Push is for container/heap.
 func (q *queue) Push(x any) {
-	w := x.(*waiting) //nolint:forcetypeassert // only enter pushes
+	w, ok := x.(*waiting)
+	if !ok {
+		return // only enter pushes
+	}
 	w.at = len(*q)
 	*q = append(*q, w)
 }
@@ -87,6 +90,6 @@ func (o *Outbox) drop(name string) {
 func (o *Outbox) dropLocked(name string) {
 	if w := o.wait[name]; w != nil {
 		delete(o.wait, name)
-		heap.Remove(&o.line, w.at)
+		_ = heap.Remove(&o.line, w.at)
 	}
 }

@@ -102,7 +102,7 @@ func notInBindingMessage(r rune) bool {
 }
 
 func notInToken(r rune) bool {
-	return r > '~' || !isAlphanumeric(byte(r)) && !strings.ContainsRune("._~+/:=-", r)
+	return r > '~' || !isAlphanumeric(byte(r)) && !strings.ContainsRune("._~+/:=-", r) //nolint:gosec // G115: r <= 0x7e
 }
 
 func merchantScopes(scopes, otherwise []string) ([]string, error) {
