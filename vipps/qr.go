@@ -176,8 +176,7 @@ func (c *Client) finishQR(ctx context.Context, form url.Values, authReqID string
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range qrClaims() {
-		delete(login.User.Claims, name)
+	for _, name := range qrClaims() { // mergeClaims has left them out, wherever they came from
 		if text, _ := t.claims.text(name); text != "" && len(text) <= maxQRText {
 			login.User.Claims[name] = t.claims[name]
 		}
