@@ -48,6 +48,12 @@ func TestEmulatorPartnerKeys(t *testing.T) {
 	if one.User.Name != other.User.Name || one.User.Sub == other.User.Sub {
 		t.Errorf("%t, %t", one.User.Name == other.User.Name, one.User.Sub == other.User.Sub)
 	}
+	// What doctor asks: the emulator fills in the merchant's client_id by a redirect first, whatever the redirect URI is.
+	for uri, want := range map[string]vipps.Answer{appCallback: vipps.AnswerYes, "http://127.0.0.1:9/elsewhere": vipps.AnswerNo} {
+		if probe := merchant("100001").ProbeRedirectURI(context.Background(), uri); probe.Answer != want {
+			t.Errorf("%s: %+v", uri, probe)
+		}
+	}
 	for _, kind := range []string{emulator.BreakWrongMSN, emulator.BreakMissingMSN} {
 		if err := srv.Control().Break(kind, 1); err != nil {
 			t.Fatal(err)

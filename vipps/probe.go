@@ -67,28 +67,50 @@ func (c *Client) ProbeRedirectURI(ctx context.Context, redirectURI string) Probe
 	if err != nil {
 		return Probe{Answer: AnswerUnknown, Err: c.asError(StageAuthorize, err)}
 	}
+	p, to := c.probeAuthorize(ctx, location)
+	if c.isPartner() && filledIn(location, to) { // with the merchant's client_id; only now it looks at the redirect URI
+		p, _ = c.probeAuthorize(ctx, to)
+	}
+	return p
+}
+
+// filledIn says whether an authorize endpoint has answered with its own address, with the client_id that belongs to the msn.
+func filledIn(location, to string) bool {
+	from, err := url.Parse(location)
+	if err != nil {
+		return false
+	}
+	u, err := url.Parse(to)
+	return err == nil && u.Scheme == from.Scheme && u.Host == from.Host && u.Path == from.Path && u.Query().Has("client_id") && !u.Query().Has("error")
+}
+
+// probeAuthorize returns what one request for an authorize URL says, and where it redirects to.
+func (c *Client) probeAuthorize(ctx context.Context, location string) (p Probe, to string) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
 	if err != nil {
-		return Probe{Answer: AnswerUnknown, Err: c.fail(StageAuthorize, CodeInvalidMetadata, "authorization_endpoint makes no request")}
+		return Probe{Answer: AnswerUnknown, Err: c.fail(StageAuthorize, CodeInvalidMetadata, "authorization_endpoint makes no request")}, ""
 	}
 	req.Header.Set("Accept", "text/html")
 	req.Header.Set("User-Agent", c.cfg.SystemName+"/"+c.cfg.SystemVersion)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return Probe{Answer: AnswerUnknown, Err: c.hinted(transportError(ctx, StageAuthorize, err))}
+		return Probe{Answer: AnswerUnknown, Err: c.hinted(transportError(ctx, StageAuthorize, err))}, ""
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrBody)) // what has come is enough
-	p := ReadAuthorizeAnswer(resp.StatusCode, resp.Header, body)
+	p = ReadAuthorizeAnswer(resp.StatusCode, resp.Header, body)
 	if p.Err != nil {
 		p.Err = c.hinted(p.Err)
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		p.ClockSkew, p.Dated = date.Sub(c.cfg.Now()), true
 	}
-	return p
+	if u, err := req.URL.Parse(resp.Header.Get("Location")); err == nil {
+		to = u.String()
+	}
+	return p, to
 }
 
 // ReadAuthorizeAnswer says whether the answer of an authorize endpoint to a well-formed request means that the
