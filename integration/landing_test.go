@@ -46,7 +46,7 @@ func withLanding(t *testing.T) *front {
 	t.Helper()
 	f := newFront(t)
 	f.secrets.add("token of a caller", callerToken)
-	if err := f.vipps.Control().AddRedirectURI(clientID, f.origin+"/_vipps/merchant/callback"); err != nil {
+	if err := f.vipps.Control().AddRedirectURI(clientID, f.origin+"/_vipps/callback/merchant"); err != nil {
 		t.Fatal(err)
 	}
 	f.scopes = "openid name phoneNumber " + vipps.ScopeDelegatedConsents
