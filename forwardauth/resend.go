@@ -52,7 +52,7 @@ func (e *Engine) keptPage(w http.ResponseWriter, r *http.Request, s *site, o Ori
 		return false
 	}
 	login := s.loginFrom(&Original{Header: r.Header, Policy: o.Policy})
-	if login == s.loginFor(action) { // where this page sends the form again, and maybe nothing that can be opened
+	if login == s.loginFor(action)+s.engine.policyQuery(o.Policy, "&") { // where this page sends the form again, and maybe nothing that can be opened
 		login = s.loginFrom(&Original{Policy: o.Policy})
 	}
 	e.page(w, r, s, page{Kind: pageKept, LoginURL: login, ReturnTo: action, Fields: fields})

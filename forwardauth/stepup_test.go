@@ -59,6 +59,11 @@ func TestSec_B010_AWeakSessionMustProveMore(t *testing.T) {
 	if a := b.send("POST", "/strong/x", ownForm(), "a=b"); a.StatusCode != http.StatusUnauthorized || l.hits() != hits {
 		t.Errorf("a form: %d", a.StatusCode)
 	}
+	form := ownForm()
+	form.Set("Referer", l.site.URL+"/strong/x")
+	if a := b.send("POST", "/strong/x", form, "a=b"); !strings.Contains(a.text, `name="a" value="b"`) || !strings.Contains(a.text, `href="`+l.site.URL+`/_vipps/login?policy=strong"`) {
+		t.Errorf("the form is kept, and the login comes back to no place that takes forms only: %d %s", a.StatusCode, a.text)
+	}
 	l.everyDialect(b, "strong", func(dialect string, w *httptest.ResponseRecorder) {
 		if location := w.Header().Get("Location"); w.Code != http.StatusFound || location != l.site.URL+"/_vipps/login?rd=%2Fstrong%2Fx&policy=strong" {
 			t.Errorf("%s: %d %q", dialect, w.Code, location)
