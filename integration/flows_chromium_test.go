@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -247,4 +248,112 @@ func TestSec_A150_A155_A156_ChromiumOperatorPage(t *testing.T) {
 	}
 	c.fits("operator-shown")
 	c.clean()
+}
+
+// merchantLogin is a login as the API shows it.
+type merchantLogin struct{ ID, State, Code, Flow string }
+
+// approvesOn opens the page of somebody's phone in a browser, approves the login that shows a code there, and gives where the phone goes on.
+func (c *chromium) approvesOn(emulator, phone, code string) (link string) {
+	c.t.Helper()
+	c.open(emulator + "/_emulator/phone?phone=" + phone)
+	c.sees(code)
+	c.press("Approve")
+	c.sees("Approved.")
+	item := fmt.Sprintf(`[...document.querySelectorAll("#over li")].find((li) => li.textContent.includes(%q)).querySelector("a.go").href`, code)
+	return look(c, chromedp.Evaluate[string](item))
+}
+
+// Must show: a till starts a login that ends in the customer's browser, who is on the page that the till chose, logged in, after one
+// click. Attacks: the link is opened in a browser where somebody else is logged in, whose session must stay, and their person; it is
+// opened again, here and elsewhere; another program asks about the login.
+func TestSec_A150_A151_A156_ChromiumMerchantLoginInABrowser(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	emulator := f.customers()
+	f.calledBy()
+	f.app.echoes = true
+	f.sidecar("--allow=" + phoneRolf)
+	aase, rolfsSub := f.subOf(phoneAase), f.subOf(phoneRolf)
+	const target = "/boats?harbour=7"
+	begin := func() (l merchantLogin) {
+		t.Helper()
+		body := fmt.Sprintf(`{"phone": "+47 90 00 00 01", "return_to": %q}`, f.origin+target)
+		if status := f.calls(callerToken, http.MethodPost, "logins", body, &l); status != http.StatusCreated || l.Flow != "browser" {
+			t.Fatalf("%d %+v", status, l)
+		}
+		return l
+	}
+	sentTokens := func() int { return f.vipps.Control().Calls()["token"] }
+
+	login := begin()
+	c := startChromium(t)
+	link := c.approvesOn(emulator, phoneAase, login.Code)
+	c.fits("phone-approved")
+	if u, err := url.Parse(link); err != nil || u.Path != merchantLanding || u.Query().Has("state") || u.Query().Get("code") == "" {
+		t.Fatalf("the phone goes on at %s", link)
+	}
+	c.do("following the link", chromedp.Click(chromedp.CSS("#over a.go"), chromedp.NodeVisible))
+	c.sees("Continue as Åse Ø.")
+	c.fits("landing")
+	if strings.Contains(c.at(), "code=") || f.app.hits() > 0 {
+		t.Errorf("before the click the browser is at %s, and the app was asked %d times", c.at(), f.app.hits())
+	}
+	before := c.window(false)
+	before.open(f.origin + "/_vipps/me")
+	if text := before.text("body"); strings.Contains(text, aase) {
+		t.Errorf("logged in without the click: %s", text)
+	}
+	c.press("Continue as")
+	c.sees("X-Vipps-Sub: " + aase)
+	if c.at() != f.origin+target {
+		t.Errorf("the browser is at %s", c.at())
+	}
+	var now merchantLogin
+	if status := f.calls(callerToken, http.MethodGet, "logins/"+login.ID+"?wait=20", "", &now); status != http.StatusOK || now.State != "delivered" {
+		t.Errorf("the till is told %d %+v", status, now)
+	}
+	if status := f.calls(otherToken, http.MethodGet, "logins/"+login.ID, "", nil); status != http.StatusNotFound {
+		t.Errorf("another caller gets %d", status)
+	}
+
+	sent, stranger := sentTokens(), c.window(true)
+	for _, w := range []*chromium{c, stranger} {
+		w.open(link)
+		w.sees("We lost the thread")
+	}
+	stranger.fits("landing-again")
+	stranger.open(f.origin + "/_vipps/me")
+	if text := stranger.text("body"); strings.Contains(text, aase) || sentTokens() != sent {
+		t.Errorf("the second time: %s, and %d more token requests", text, sentTokens()-sent)
+	}
+	c.open(f.origin + "/still-there")
+	c.sees("X-Vipps-Sub: " + aase)
+
+	// Somebody sends Rolf the link of a login that they have approved themselves.
+	rolf := c.window(true)
+	rolf.open(f.origin + "/")
+	rolf.login(phoneRolf, false, false)
+	rolf.sees("X-Vipps-Sub: " + rolfsSub)
+	login = begin()
+	link = c.approvesOn(emulator, phoneAase, login.Code)
+	rolf.open(link)
+	rolf.sees("Rolf R. is logged in in this browser. If you continue, Rolf R. is logged out here.")
+	rolf.fits("landing-replaces")
+	beside := rolf.window(false)
+	beside.open(f.origin + "/mine")
+	beside.sees("X-Vipps-Sub: " + rolfsSub)
+	rolf.press("Not me")
+	eventually(t, "the answer to the question", func() bool { return !strings.Contains(rolf.text("body"), "Is this you?") && rolf.text("body") != "" })
+	beside.open(link)
+	beside.sees("We lost the thread")
+	beside.open(f.origin + "/still-mine")
+	beside.sees("X-Vipps-Sub: " + rolfsSub)
+	for _, r := range f.app.since(0) {
+		if own := strings.HasSuffix(r.URI, "mine"); own && r.Header.Get("X-Vipps-Sub") != rolfsSub {
+			t.Errorf("%s is asked for by %s", r.URI, r.Header.Get("X-Vipps-Sub"))
+		}
+	}
+	c.clean()
+	rolf.clean()
 }
