@@ -71,7 +71,7 @@ soak: ## let PEOPLE (500) log in for DURATION (10m) at FRONT (nginx, haproxy, si
 
 .PHONY: bench
 bench: ## run the benchmarks, then the ratios against a bare handler, alone and behind proxies
-	$(GO) test -run='^$$' -bench=. -benchmem ./vipps/... ./session/... ./forwardauth/... ./caddymodule/...
+	$(GO) test -run='^$$' -bench=. -benchmem ./vipps/... ./session/... ./forwardauth/... ./caddymodule/... ./merchant ./webhook ./outbox
 	$(GO) run ./integration/ratio
 
 .PHONY: lint
