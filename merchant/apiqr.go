@@ -64,7 +64,7 @@ func (a *API) nextQR(w http.ResponseWriter, r *http.Request, caller string, wait
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait + slack)) // always there on a connection of net/http
 	login, err := a.qr.NextQR(ctx, caller)
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // none came in time, or the service stops: both are an answer
+		return nil, nil //nolint:nilnil // none came in time, or the service stops: both are an answer
 	}
 	return login, nil
 }

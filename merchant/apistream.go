@@ -18,12 +18,12 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, caller, id string) 
 	if err := noBody(r); err != nil {
 		return err
 	}
-	return a.stream(w, r, caller, id, maxStreams, func(st Status) any { return a.answer(r.Context(), caller, st) })
+	return a.stream(w, r, caller, id, maxStreams, func(ctx context.Context, st Status) any { return a.answer(ctx, caller, st) })
 }
 
 // stream writes an event for each state of a login until it has ended, and a comment every heartbeat between them. say makes
 // what an event says; that of a state with a result is written once.
-func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, limit int, say func(Status) any) error {
+func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, limit int, say func(context.Context, Status) any) error {
 	ctx, end, ok := a.streams.begin(r.Context(), caller, limit)
 	defer end()
 	if !ok {
@@ -40,13 +40,13 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, 
 			return nil
 		}
 		final := isFinal(st.State) || st.State == Approved
-		if text, err := marshal(say(st)); err != nil || !out.event(text) || final {
-			return nil //nolint:nilerr // the status line is gone; marshal takes everything that say returns
+		if text, err := marshal(say(r.Context(), st)); err != nil || !out.event(text) || final {
+			return nil // the status line is gone; marshal takes everything that say returns
 		}
 		for was := st.State; st.State == was; {
 			var timeUp bool
 			if st, timeUp, err = a.next(ctx, caller, id, was); err != nil {
-				return nil //nolint:nilerr // the login is forgotten: nothing more to say
+				return nil // the login is forgotten: nothing more to say
 			}
 			if st.State == was && (ctx.Err() != nil || !timeUp || !out.comment()) {
 				return nil

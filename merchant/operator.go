@@ -1,6 +1,7 @@
 package merchant
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -131,8 +132,8 @@ func (p *operatorPage) seeOther(w http.ResponseWriter, path string) {
 func (p *operatorPage) events(w http.ResponseWriter, r *http.Request) {
 	text := p.api.text(r)
 	caller := p.who.caller()
-	err := p.api.stream(w, r, caller, p.id, maxOperatorStreams, func(st Status) any {
-		st, login := p.api.taken(r.Context(), caller, st)
+	err := p.api.stream(w, r, caller, p.id, maxOperatorStreams, func(ctx context.Context, st Status) any {
+		st, login := p.api.taken(ctx, caller, st)
 		return text.watch(st, login)
 	})
 	if err != nil {

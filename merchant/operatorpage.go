@@ -133,7 +133,7 @@ func (t *pageText) watch(st Status, login *vipps.Login) *watchView {
 var shownClaims = [...]string{"name", "given_name", "family_name", "phone_number", "email", "birthdate", "address", "nin", "gender"}
 
 // hiddenClaims say nothing that the others don't.
-var hiddenClaims = [...]string{"sub", "email_verified", "phone_number_verified"}
+var hiddenClaims = [...]string{"sub", "email_verified", "phone_number_verified", "msn"}
 
 // rows are the customer's details. A name that is given whole isn't given in parts too.
 func (t *pageText) rows(u *vipps.User) []rowView {

@@ -286,7 +286,7 @@ func TestSec_A155_CallersWithCertificates(t *testing.T) {
 		"a server's":                 {ours.pair("till.example.com", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "", 0, 0},
 		"over TLS 1.1":               {ours.pair("till.example.com", plain), "", tls.VersionTLS11, 0},
 	} {
-		cfg := &tls.Config{RootCAs: roots, MaxVersion: row.max, MinVersion: tls.VersionTLS10} //nolint:gosec // what must be refused
+		cfg := &tls.Config{RootCAs: roots, MaxVersion: row.max, MinVersion: tls.VersionTLS10} // what must be refused
 		if row.cert != nil {
 			cfg.Certificates = []tls.Certificate{*row.cert}
 		}
