@@ -2,16 +2,25 @@ package integration_test
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
 // Where Vipps sends browsers back to at the end of logins that they did not begin.
@@ -356,4 +365,229 @@ func TestSec_A150_A151_A156_ChromiumMerchantLoginInABrowser(t *testing.T) {
 	}
 	c.clean()
 	rolf.clean()
+}
+
+// scans has somebody scan a code at the emulator's page of QR codes.
+func (c *chromium) scans(emulator, id, phone string) {
+	c.t.Helper()
+	c.open(emulator + "/_emulator/qr?id=" + id)
+	c.do("choosing who scans", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`void (document.querySelector("select[name=phone]").value = %q)`, phone)))
+	c.press("Scan and approve")
+}
+
+// qrLogin is what a caller gets of the codes that are theirs.
+type qrLogin struct {
+	ID          string `json:"qr_id"`
+	Description string `json:"qr_description"`
+	Result      struct {
+		Sub    string
+		Claims map[string]any
+	}
+}
+
+// Must show: login by QR code, both ways. A code of the till's: who scans it is told to the till and to nobody else. A code that ends in
+// the phone's browser: that browser is asked, and after the click the app knows who it is and which code it was. Attacks: a browser that
+// happens to be there, or another program, is given the till's login; a code without state comes to the ordinary callback.
+func TestSec_A165_A166_ChromiumQRLogins(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	emulatorURL := f.customers()
+	f.calledBy()
+	f.app.echoes = true
+	f.sidecar("--qr=on", "--qr-callers=oKAz7q1O=till", "--headers=default,X-Shop-Code=qr_id,X-Shop-Place=qr_description")
+	control := f.vipps.Control()
+	for _, code := range []emulator.QRCode{
+		{ID: "oKAz7q1O", Description: "Till 1", ClientID: clientID, CallbackURI: f.origin + qrReceiver},
+		{ID: "nobodys", Description: "An old sticker", ClientID: clientID, CallbackURI: f.origin + qrReceiver},
+		{ID: "door", Description: "The back door", ClientID: clientID, RedirectURI: f.origin + qrLanding},
+	} {
+		if err := control.AddQR(code); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := startChromium(t)
+	c.open(emulatorURL + "/_emulator/qr")
+	c.sees("The back door")
+	c.fits("qr-codes")
+
+	// The till's own.
+	waiting := make(chan qrLogin, 1)
+	waits := func(token, query string) (l qrLogin, status int) {
+		status = f.calls(token, http.MethodGet, "qr-logins"+query, "", &l)
+		return l, status
+	}
+	go func() {
+		defer close(waiting)
+		l, _ := waits(callerToken, "?wait=25")
+		waiting <- l
+	}()
+	bystander := c.window(true)
+	bystander.open(f.origin + "/")
+	bystander.waits("#phone") // it wants to log in, and waits for the person
+	c.scans(emulatorURL, "nobodys", phoneIda)
+	c.sees("The callback is under way.")
+	c.scans(emulatorURL, "oKAz7q1O", phoneAase)
+	c.sees("The callback is under way.")
+	if l := <-waiting; l.ID != "oKAz7q1O" || l.Description != "Till 1" || l.Result.Sub != f.subOf(phoneAase) || l.Result.Claims["name"] != nameAase {
+		t.Errorf("the till gets %+v", l)
+	}
+	eventually(t, "the other code's login has reached nobody", func() bool { return f.metric(`vippsauth_qr_logins_total{outcome="undelivered"}`) == 1 })
+	for _, token := range []string{callerToken, otherToken} {
+		if l, status := waits(token, ""); status != http.StatusNoContent {
+			t.Errorf("later, a caller gets %d %+v", status, l)
+		}
+	}
+	bystander.open(f.origin + "/")
+	bystander.waits("#phone") // as before
+	if f.app.hits() > 0 {
+		t.Errorf("somebody who is not logged in has come to the app %d times", f.app.hits())
+	}
+
+	// One that ends in a browser.
+	c.scans(emulatorURL, "door", phoneAase)
+	c.sees("Continue as Åse Ø.")
+	if strings.Contains(c.at(), "code=") || f.app.hits() > 0 {
+		t.Errorf("before the click the browser is at %s, and the app was asked %d times", c.at(), f.app.hits())
+	}
+	c.fits("qr-landing")
+	c.press("Continue as")
+	c.sees("X-Vipps-Sub: " + f.subOf(phoneAase))
+	if h := f.app.last().Header; h.Get("X-Shop-Code") != "door" || h.Get("X-Shop-Place") != "The back door" || c.at() != f.origin+"/" {
+		t.Errorf("at %s, code %q, place %q", c.at(), h.Get("X-Shop-Code"), h.Get("X-Shop-Place"))
+	}
+	link, err := control.ScanQR("door", phoneAase, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := control.Calls()["token"]
+	bystander.open(strings.Replace(link, qrLanding, "/_vipps/callback", 1))
+	bystander.sees("We didn’t understand the answer")
+	if sent != control.Calls()["token"] {
+		t.Error("the ordinary callback has sent a code that came without state to the provider")
+	}
+	c.clean()
+}
+
+// consentsEvent is an event as a receiver gets it.
+type consentsEvent struct {
+	Type string
+	Data struct {
+		Sub     string
+		Answers []answered
+	}
+}
+
+type answered struct {
+	ID       string `json:"id"`
+	Accepted bool   `json:"accepted"`
+	Required bool   `json:"required"`
+}
+
+// receives starts a receiver of events, which checks their signatures.
+func receives(t *testing.T, secret string) (address string, events chan consentsEvent) {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events = make(chan consentsEvent, 20)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		mac := hmac.New(sha256.New, key)
+		fmt.Fprintf(mac, "%s.%s.%s", r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp"), body)
+		var e consentsEvent
+		if err == nil {
+			err = json.Unmarshal(body, &e)
+		}
+		if r.Method != http.MethodPost || err != nil || r.Header.Get("Webhook-Signature") != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
+			t.Errorf("the receiver gets a %s that is not signed, or no event: %v", r.Method, err)
+		}
+		events <- e
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL + "/consents", events
+}
+
+// Must show: what a person ticks is what the application gets, in a header, at /_vipps/me and as an event, once; in the browser as on the phone.
+func TestChromiumConsentAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	emulatorURL := f.customers()
+	f.calledBy()
+	keygen := start(t, vippsauthProgram(t), command{name: "vippsauth keygen", tells: true, args: []string{"keygen", "--events"}})
+	<-keygen.done
+	secret := strings.TrimSpace(keygen.out.String())
+	f.secrets.add("secret of events", secret)
+	f.env = append(f.env, "VIPPSAUTH_CONSENT_SECRET="+secret)
+	address, events := receives(t, secret)
+	f.scopes = "openid name phoneNumber delegatedConsents"
+	f.sidecar("--allow="+phoneRolf, "--consent-url="+address, "--consent-dir="+filepath.Join(t.TempDir(), "events"))
+	c := startChromium(t)
+
+	c.open(f.origin + "/club")
+	c.click(fmt.Sprintf("button[name=person][value=%q]", phoneAase))
+	c.waits(".challenge")
+	c.click(fmt.Sprintf("button[name=choice][value=%q]", c.text(".challenge")))
+	c.sees("Receive offers by text message")
+	c.fits("consents")
+	c.press("Allow") // the browser says that the first box has to be ticked
+	if f.app.hits() > 0 {
+		t.Error("a person who has not ticked what is required is logged in")
+	}
+	c.ticks("email", "personal")
+	c.press("Allow")
+	c.sees("app: GET /club auth=authenticated")
+	want := []answered{{"email", true, true}, {"sms", false, false}, {"digital", false, false}, {"personal", true, false}}
+
+	type answers struct {
+		Time    time.Time
+		Answers []answered
+	}
+	header := f.app.last().Header["X-Vipps-Consents"]
+	var got answers
+	if len(header) != 1 || json.Unmarshal([]byte(header[0]), &got) != nil || !slices.Equal(got.Answers, want) || time.Since(got.Time).Abs() > time.Minute {
+		t.Errorf("the application gets %q", header)
+	}
+	c.open(f.origin + "/_vipps/me")
+	var me struct {
+		Sub    string
+		Claims struct{ Consents answers }
+	}
+	if text := c.text("body"); json.Unmarshal([]byte(text), &me) != nil || me.Sub != f.subOf(phoneAase) || !reflect.DeepEqual(me.Claims.Consents, got) {
+		t.Errorf("/_vipps/me has %s", text)
+	}
+	if e := <-events; e.Type != "consents.given" || e.Data.Sub != f.subOf(phoneAase) || !slices.Equal(e.Data.Answers, want) {
+		t.Errorf("the receiver gets %+v", e)
+	}
+
+	// The same on a phone.
+	var login struct {
+		merchantLogin
+		Result struct{ Sub string }
+	}
+	f.calls(callerToken, http.MethodPost, "logins", `{"phone": "4790000003", "scopes": "openid delegatedConsents"}`, &login)
+	c.open(emulatorURL + "/_emulator/phone?phone=" + phoneIda)
+	c.sees(login.Code)
+	c.ticks("email", "sms")
+	c.fits("phone-consents")
+	c.press("Approve")
+	c.sees("Approved.")
+	f.calls(callerToken, http.MethodGet, "logins/"+login.ID+"?wait=20", "", &login)
+	want = []answered{{"email", true, true}, {"sms", true, false}, {"digital", false, false}, {"personal", false, false}}
+	if e := <-events; login.State != "approved" || e.Data.Sub != login.Result.Sub || e.Data.Sub != f.subOf(phoneIda) || !slices.Equal(e.Data.Answers, want) {
+		t.Errorf("of a login on the phone (%s) the receiver gets %+v", login.State, e)
+	}
+	c.open(f.origin + "/again")
+	if n := len(events); n > 0 {
+		t.Errorf("%d more events", n)
+	}
+	c.clean()
+}
+
+// ticks ticks boxes of the emulator's.
+func (c *chromium) ticks(ids ...string) {
+	c.t.Helper()
+	for _, id := range ids {
+		c.click(fmt.Sprintf("input[name=consent-%s]", id))
+	}
 }
