@@ -23,10 +23,9 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-// Where Vipps sends browsers back to at the end of logins that they did not begin.
+// What Vipps knows of a site, for logins that no browser of the site's began.
 const (
-	merchantLanding = "/_vipps/merchant/callback"
-	qrLanding       = "/_vipps/qr/callback"
+	merchantLanding = "/_vipps/callback/merchant"
 	qrReceiver      = "/_vipps/qr"
 )
 
@@ -259,8 +258,8 @@ func TestSec_A150_A155_A156_ChromiumOperatorPage(t *testing.T) {
 	c.clean()
 }
 
-// merchantLogin is a login as the API shows it.
-type merchantLogin struct{ ID, State, Code, Flow string }
+// phoneLogin is a login as the API shows it.
+type phoneLogin struct{ ID, State, Code, Flow string }
 
 // approvesOn opens the page of somebody's phone in a browser, approves the login that shows a code there, and gives where the phone goes on.
 func (c *chromium) approvesOn(emulator, phone, code string) (link string) {
@@ -285,7 +284,7 @@ func TestSec_A150_A151_A156_ChromiumMerchantLoginInABrowser(t *testing.T) {
 	f.sidecar("--allow=" + phoneRolf)
 	aase, rolfsSub := f.subOf(phoneAase), f.subOf(phoneRolf)
 	const target = "/boats?harbour=7"
-	begin := func() (l merchantLogin) {
+	begin := func() (l phoneLogin) {
 		t.Helper()
 		body := fmt.Sprintf(`{"phone": "+47 90 00 00 01", "return_to": %q}`, f.origin+target)
 		if status := f.calls(callerToken, http.MethodPost, "logins", body, &l); status != http.StatusCreated || l.Flow != "browser" {
@@ -318,7 +317,7 @@ func TestSec_A150_A151_A156_ChromiumMerchantLoginInABrowser(t *testing.T) {
 	if c.at() != f.origin+target {
 		t.Errorf("the browser is at %s", c.at())
 	}
-	var now merchantLogin
+	var now phoneLogin
 	if status := f.calls(callerToken, http.MethodGet, "logins/"+login.ID+"?wait=20", "", &now); status != http.StatusOK || now.State != "delivered" {
 		t.Errorf("the till is told %d %+v", status, now)
 	}
@@ -347,7 +346,7 @@ func TestSec_A150_A151_A156_ChromiumMerchantLoginInABrowser(t *testing.T) {
 	login = begin()
 	link = c.approvesOn(emulator, phoneAase, login.Code)
 	rolf.open(link)
-	rolf.sees("Rolf R. is logged in in this browser. If you continue, Rolf R. is logged out here.")
+	rolf.sees("Rolf R. is logged in here now.")
 	rolf.fits("landing-replaces")
 	beside := rolf.window(false)
 	beside.open(f.origin + "/mine")
@@ -562,7 +561,7 @@ func TestChromiumConsentAnswers(t *testing.T) {
 
 	// The same on a phone.
 	var login struct {
-		merchantLogin
+		phoneLogin
 		Result struct{ Sub string }
 	}
 	f.calls(callerToken, http.MethodPost, "logins", `{"phone": "4790000003", "scopes": "openid delegatedConsents"}`, &login)
