@@ -79,7 +79,7 @@ func ExampleClient_FinishQRRedirect() {
 		fmt.Println(err)
 		return
 	}
-	err = op.Control().AddQR(emulator.QRCode{ID: "door", ClientID: "shop", RedirectURI: "http://localhost:4190/_vipps/qr/callback"})
+	err = op.Control().AddQR(emulator.QRCode{ID: "door", ClientID: "shop", RedirectURI: "http://localhost:4190/_vipps/callback/qr"})
 	if err != nil {
 		fmt.Println(err)
 		return

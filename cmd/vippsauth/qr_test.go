@@ -23,7 +23,7 @@ func TestQRSettings(t *testing.T) {
 	}
 	var out bytes.Buffer
 	c.printQR(&out)
-	if got := out.String(); !strings.Contains(got, "https://a.example/_vipps/qr/callback\n") || !strings.Contains(got, "https://a.example/_vipps/qr\n") {
+	if got := out.String(); !strings.Contains(got, "https://a.example/_vipps/callback/qr\n") || !strings.Contains(got, "https://a.example/_vipps/qr\n") {
 		t.Errorf("printed: %s", got)
 	}
 	for yaml, want := range map[string]string{
