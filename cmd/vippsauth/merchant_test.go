@@ -139,17 +139,17 @@ func TestSec_A155_MerchantLoginsAreForThoseListed(t *testing.T) {
 		s := startTill(t, row.change)
 		check := func(want int, method, path, body string, header ...string) {
 			t.Helper()
-			if got, text := s.text(method, "/_vipps/merchant/"+path, body, header...); got != want {
+			if got, text := s.text(method, path, body, header...); got != want {
 				t.Errorf("%s: %s %q: %d %.120s, want %d", name, method, path, got, text, want)
 			}
 		}
-		check(row.api, "POST", "logins", `{"phone":"4790000001"}`, "Content-Type", "application/json")
-		check(row.api, "GET", "logins/x", "")
-		check(row.page, "GET", "", "")
-		check(row.post, "POST", "", "phone=4790000001", "Content-Type", form)
-		check(row.events, "GET", "operator/x/events", "")
-		check(row.openAPI, "GET", "openapi.json", "")
-		check(row.landing, "GET", "callback?code=abc", "")
+		check(row.api, "POST", merchant.PathPrefix+"logins", `{"phone":"4790000001"}`, "Content-Type", "application/json")
+		check(row.api, "GET", merchant.PathPrefix+"logins/x", "")
+		check(row.page, "GET", merchant.PathPrefix, "")
+		check(row.post, "POST", merchant.PathPrefix, "phone=4790000001", "Content-Type", form)
+		check(row.events, "GET", merchant.PathPrefix+"operator/x/events", "")
+		check(row.openAPI, "GET", merchant.PathPrefix+"openapi.json", "")
+		check(row.landing, "GET", merchantCallback+"?code=abc", "")
 		if calls := s.emu.Control().Calls()["backchannel"]; calls != 0 {
 			t.Errorf("%s: %d logins were started", name, calls)
 		}
