@@ -17,6 +17,8 @@ type Person struct {
 	Sub string
 	// Name and PhoneNumber are what the session knows of them; empty where it doesn't.
 	Name, PhoneNumber string
+	// Still reports whether they are logged in and listed by now, for an answer that takes long.
+	Still func() bool
 }
 
 // ForPeople returns a handler for pages of our own, under /_vipps/merchant/, that people of a list may use, in the form of
@@ -47,7 +49,7 @@ func (e *Engine) ForPeople(allow []string, next func(w http.ResponseWriter, r *h
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if op, ok := e.admit(w, r, who); ok {
 			name, _ := op.data.claim("name")
-			next(w, r, Person{Sub: op.data.Sub, Name: name, PhoneNumber: op.phone})
+			next(w, r, Person{Sub: op.data.Sub, Name: name, PhoneNumber: op.phone, Still: func() bool { return e.isStill(op, who) }})
 		}
 	}), nil
 }
@@ -65,6 +67,12 @@ func (e *Engine) keepFor(who *policy) {
 			}
 		}
 	}
+}
+
+// isStill reports whether a session that was admitted would be again.
+func (e *Engine) isStill(op *opened, who *policy) bool {
+	now := e.now()
+	return now.Unix() < op.until && !e.revoked(op, now) && who.allows(op.data.Sub, op.phone)
 }
 
 // listed reports whether somebody may use pages of ForPeople.

@@ -18,12 +18,15 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, caller, id string) 
 	if err := noBody(r); err != nil {
 		return err
 	}
-	return a.stream(w, r, caller, id, maxStreams, func(ctx context.Context, st Status) any { return a.answer(ctx, caller, st) })
+	return a.stream(w, r, caller, id, maxStreams, nil, func(ctx context.Context, st Status) any { return a.answer(ctx, caller, st) })
 }
 
 // stream writes an event for each state of a login until it has ended, and a comment every heartbeat between them. say makes
-// what an event says; that of a state with a result is written once.
-func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, limit int, say func(context.Context, Status) any) error {
+// what an event says; that of a state with a result is written once. may is asked before anything is said; nil says yes.
+func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, limit int, may func() bool, say func(context.Context, Status) any) error {
+	if may == nil {
+		may = func() bool { return true }
+	}
 	ctx, end, ok := a.streams.begin(r.Context(), caller, limit)
 	defer end()
 	if !ok {
@@ -36,7 +39,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, 
 	out := &eventWriter{w: w, rc: http.NewResponseController(w)}
 	out.begin()
 	for {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !may() {
 			return nil
 		}
 		final := isFinal(st.State) || st.State == Approved
@@ -48,7 +51,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, caller, id string, 
 			if st, timeUp, err = a.next(ctx, caller, id, was); err != nil {
 				return nil // the login is forgotten: nothing more to say
 			}
-			if st.State == was && (ctx.Err() != nil || !timeUp || !out.comment()) {
+			if st.State == was && (ctx.Err() != nil || !timeUp || !may() || !out.comment()) {
 				return nil
 			}
 		}

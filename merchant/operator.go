@@ -26,6 +26,8 @@ type Operator struct {
 	Sub string
 	// Name is shown on the page. Zero: none is.
 	Name string
+	// Still reports whether they may by now: an answer that waits for a customer ends where it says no. Zero: they may.
+	Still func() bool
 }
 
 // caller is the name under which an operator's logins are kept: no caller of the API can have it, and it doesn't say who it is.
@@ -132,7 +134,7 @@ func (p *operatorPage) seeOther(w http.ResponseWriter, path string) {
 func (p *operatorPage) events(w http.ResponseWriter, r *http.Request) {
 	text := p.api.text(r)
 	caller := p.who.caller()
-	err := p.api.stream(w, r, caller, p.id, maxOperatorStreams, func(ctx context.Context, st Status) any {
+	err := p.api.stream(w, r, caller, p.id, maxOperatorStreams, p.who.Still, func(ctx context.Context, st Status) any {
 		st, login := p.api.taken(ctx, caller, st)
 		return text.watch(st, login)
 	})

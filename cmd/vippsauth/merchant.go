@@ -110,7 +110,7 @@ func (s *service) serveMerchant(c *config) error {
 	}
 	if len(c.merchant.operators) > 0 {
 		m.operators, err = s.engine.ForPeople(c.merchant.operators, func(w http.ResponseWriter, r *http.Request, who forwardauth.Person) {
-			m.api.Operator(w, r, merchant.Operator{Sub: who.Sub, Name: who.Name})
+			m.api.Operator(w, r, merchant.Operator{Sub: who.Sub, Name: who.Name, Still: who.Still})
 		})
 		if err != nil {
 			return err
