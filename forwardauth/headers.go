@@ -326,8 +326,12 @@ func transliterate(value string, latin1 bool) string {
 	if plainASCII(value) {
 		return cut(value, maxHeaderValue)
 	}
+	value = norm.NFC.String(value)
+	if isJSON(value) {
+		value = plainQuotes().Replace(value)
+	}
 	var b strings.Builder
-	for _, r := range norm.NFC.String(value) {
+	for _, r := range value {
 		var piece string
 		switch {
 		case r < 0x80:
