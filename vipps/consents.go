@@ -102,7 +102,11 @@ func (c *Consents) add(o object, accepted, text string) {
 	c.Answers = append(c.Answers, a)
 }
 
-// header is what an application gets in one header: the answers and their time, without the texts.
+// maxConsentsHeader bounds what of the answers goes into a header, in bytes.
+const maxConsentsHeader = 3 << 10
+
+// header is what an application gets in one header: the answers and their time, without the texts. Answers that no longer fit
+// are left out, and "truncated" says so.
 func (c *Consents) header() string {
 	type answer struct {
 		ID       string `json:"id"`
@@ -112,12 +116,19 @@ func (c *Consents) header() string {
 	out := struct {
 		Time    string   `json:"time,omitempty"`
 		Answers []answer `json:"answers"`
+		Less    bool     `json:"truncated,omitempty"`
 	}{Answers: []answer{}}
 	if !c.Time.IsZero() {
 		out.Time = c.Time.Format(time.RFC3339)
 	}
+	size := 0
 	for _, a := range c.Answers {
-		out.Answers = append(out.Answers, answer{ID: a.ID, Accepted: a.Accepted, Required: a.Required})
+		one := answer{ID: a.ID, Accepted: a.Accepted, Required: a.Required}
+		if size += len(compactJSON(one)); size > maxConsentsHeader {
+			out.Less = true
+			break
+		}
+		out.Answers = append(out.Answers, one)
 	}
 	return compactJSON(out)
 }

@@ -76,4 +76,13 @@ func TestConsentsThatAreNone(t *testing.T) {
 	if got, _ := u.Consents(); len(got.Answers) > 64 {
 		t.Errorf("%d answers are kept", len(got.Answers))
 	}
+	var long strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&long, `{"id":"%s-%d","accepted":true},`, strings.Repeat("n", 100), i)
+	}
+	u = decodeUser(t, `{"sub":"s","delegatedConsents":{"consents":[`+strings.TrimSuffix(long.String(), ",")+`]}}`)
+	header, _ := u.Claim("consents")
+	if !json.Valid([]byte(header)) || len(header) > 4096 || !strings.HasSuffix(header, `"truncated":true}`) {
+		t.Errorf("a long list gives %d bytes: %.80s…%s", len(header), header, header[max(0, len(header)-20):])
+	}
 }

@@ -71,7 +71,7 @@ type Account struct {
 func protocolClaims() []string {
 	return []string{
 		"iss", "aud", "exp", "iat", "nbf", "jti", "azp", "nonce", "at_hash", "c_hash", "s_hash",
-		"auth_time", "rat", "acr", "amr", "sid", "session_state", "typ", "auth_req_id", "authReqId",
+		"auth_time", "rat", "acr", "amr", "sid", "session_state", "typ", "msn", "auth_req_id", "authReqId",
 		"urn:openid:params:jwt:claim:auth_req_id", "urn:openid:params:jwt:claim:rt_hash",
 		// Only a QR login has these, and only its ID token says so: finishQR adds them.
 		"qr_id", "qr_description",
