@@ -63,14 +63,14 @@ func TestSec_E022_ExamplesLogNobody(t *testing.T) {
 	bad := regexp.MustCompile(`(?i)cookie|authorization|x[-_]vipps|vipps_(user|sub|nin|phone)|%u\b|remote_user|capture +(request|cookie|response)|log_credentials`)
 	writes := regexp.MustCompile(`(?i)^\s*(access_?log|log_format|log-format|logformat|customlog|errorlogformat|capture |http-request capture|option httplog clf|accesslog|accesslogs|format)\b`)
 	comment := regexp.MustCompile(`^\s*#`)
-	steps := map[string]string{ // file → what keeps a callback's address out of its logs
-		"examples/nginx/nginx.conf":                 `~^/_vipps/callback" 0;`,
-		"examples/apache/vippsauth.conf":            `"expr=!(%{REQUEST_URI} -strmatch '/_vipps/callback*')"`,
+	steps := map[string]string{ // file → what keeps the addresses of callbacks and of withdrawn consents out of its logs
+		"examples/nginx/nginx.conf":                 `~^/_vipps/(callback|consent-revoked)" 0;`,
+		"examples/apache/vippsauth.conf":            `"expr=!(%{REQUEST_URI} =~ m#^/_vipps/(callback|consent-revoked)#)"`,
 		"examples/haproxy/haproxy.cfg":              "http-request set-log-level silent if vipps_callback",
 		"examples/haproxy/haproxy-auth-request.cfg": "http-request set-log-level silent if vipps_callback",
 		"examples/caddy-forward-auth/Caddyfile":     "log_skip @steps",
-		"examples/envoy/envoy-http.yaml":            `prefix: /_vipps/callback}, invert_match: true`,
-		"examples/envoy/envoy-grpc.yaml":            `prefix: /_vipps/callback}, invert_match: true`,
+		"examples/envoy/envoy-http.yaml":            `regex: "/_vipps/(callback|consent-revoked).*"}}, invert_match: true`,
+		"examples/envoy/envoy-grpc.yaml":            `regex: "/_vipps/(callback|consent-revoked).*"}}, invert_match: true`,
 		"examples/kubernetes/ingress-nginx.yaml":    `enable-access-log: "false"`,
 	}
 	looked := 0
