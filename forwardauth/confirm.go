@@ -158,8 +158,8 @@ func (e *Engine) personAnswered(w http.ResponseWriter, r *http.Request, s *site)
 		redirect(w, r, s.loginFor(rd))
 		return
 	}
-	d := c.Session
-	d.ID, d.Issued, d.Expires = vipps.NewStateID()[:22], now, now.Add(e.cfg.SessionTTL)
+	d := c.Session // with its ID: a logout ends what waited here as well, wherever there is a copy of it
+	d.Issued, d.Expires = now, now.Add(e.cfg.SessionTTL)
 	if e.cfg.SessionIdle > 0 {
 		d.IdleUntil = now.Add(e.cfg.SessionIdle)
 	}
