@@ -53,11 +53,12 @@ func httpClient(hc *http.Client) *http.Client {
 	return out
 }
 
-// Run delivers events until ctx ends. It sends one at a time, the oldest first; while the receiver can't be reached all of them
-// wait, a second at first and a quarter of an hour at most, and one that the receiver refuses is tried again later and later.
+// Run delivers events until ctx ends. It sends one at a time, the oldest first. Each that isn't taken is tried again later and later.
+// While the receiver seems to be away, attempts are spaced, a second at first and a quarter of an hour at most; each is at another event,
+// and a fresh one brings another at once, since it may be one event only that the receiver stumbles over.
 func (o *Outbox) Run(ctx context.Context) {
 	defer o.http.CloseIdleConnections()
-	pause, looked := time.Duration(0), o.cfg.Now()
+	pause, looked, told := time.Duration(0), o.cfg.Now(), time.Time{}
 	for {
 		wait := lookEvery
 		name, due := o.next()
@@ -70,7 +71,11 @@ func (o *Outbox) Run(ctx context.Context) {
 			if away := o.attempt(ctx, name); away != nil && ctx.Err() == nil {
 				pause = min(max(2*pause, time.Second), maxPause)
 				wait = pause
-				o.tellAway(away, wait)
+				o.metrics.failed.Inc()
+				if now := o.cfg.Now(); now.Sub(told) >= min(pause, time.Minute) {
+					told = now
+					o.tellAway(away, wait)
+				}
 			} else {
 				pause = 0
 			}
@@ -81,34 +86,30 @@ func (o *Outbox) Run(ctx context.Context) {
 				o.log.Error("events that wait for their receiver can't be read", zap.Error(err), zap.String("mend", "make consent_dir readable"))
 			}
 		}
-		if !o.sleep(ctx, wait, pause == 0) {
+		if !o.sleep(ctx, wait) {
 			return
 		}
 	}
 }
 
-// sleep waits, and no longer than until a fresh event where that may be sent. It returns false when ctx has ended.
-func (o *Outbox) sleep(ctx context.Context, d time.Duration, fresh bool) bool {
+// sleep waits, and no longer than until there is a fresh event. It returns false when ctx has ended.
+func (o *Outbox) sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
-	put := o.fresh
-	if !fresh {
-		put = nil
-	}
 	select {
 	case <-ctx.Done():
 		return false
-	case <-put:
+	case <-o.fresh:
 	case <-t.C:
 	}
 	return true
 }
 
-// attempt sends one event. It returns an error when the receiver is away, and nil when it has taken the event, or refused
-// this one.
+// attempt sends one event. It returns an error when the receiver seems to be away, and nil when it has taken the event, or refused
+// this one. Until the next attempt at this one others have their turn.
 func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
 	body, err := o.load(name)
 	switch {
@@ -122,6 +123,7 @@ func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
 	status, err := o.send(ctx, idOf(name), body)
 	switch {
 	case err != nil:
+		o.later(name, whileAway)
 		return err
 	case status >= 200 && status < 300:
 		o.metrics.delivered.Inc()
@@ -133,12 +135,16 @@ func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
 		o.drop(name)
 		return nil
 	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		o.later(name, whileAway)
 		return fmt.Errorf("it answers with status %d", status)
 	default:
 		o.postpone(name, fmt.Errorf("the receiver refuses it with status %d", status), false)
 		return nil
 	}
 }
+
+// whileAway is how long after an attempt the same event may be sent again, when the receiver could not take it.
+func whileAway(tries int) time.Duration { return min(delays[min(tries, len(delays)-1)], maxPause) }
 
 // send posts one event and returns the status of the answer.
 func (o *Outbox) send(ctx context.Context, id string, body []byte) (int, error) {
@@ -183,6 +189,5 @@ func (o *Outbox) postpone(name string, why error, unusable bool) {
 }
 
 func (o *Outbox) tellAway(err error, wait time.Duration) {
-	o.metrics.failed.Inc()
 	o.log.Warn("the receiver of events is away, and they are kept", zap.Int("waiting", o.Waiting()), zap.Duration("retry_after", wait.Round(time.Second)), zap.Error(hideURL(err)))
 }

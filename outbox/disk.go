@@ -3,15 +3,22 @@ package outbox
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/vippsauth/vippsauth/session"
 )
 
 const (
-	suffix      = ".event"
-	unfinished  = ".new"
+	suffix     = ".event"
+	unfinished = ".new"
+
+	// unfinishedFor is longer than any process is busy with one.
+	unfinishedFor = 24 * time.Hour
+
 	pieceLength = 12 << 10 // of an event, sealed in one line
 	fileVersion = 1
 )
@@ -103,8 +110,11 @@ func (o *Outbox) load(name string) ([]byte, error) {
 	return body, nil
 }
 
-// look takes up what is on the disk: from before the start, and of other processes.
+// look takes up what is on the disk: from before the start, and of other processes. What a process left unfinished goes.
 func (o *Outbox) look() error {
+	o.mu.Lock()
+	before := slices.Collect(maps.Keys(o.wait)) // what is put meanwhile may not be among the entries
+	o.mu.Unlock()
 	entries, err := os.ReadDir(o.cfg.Dir)
 	if err != nil {
 		return err
@@ -114,15 +124,18 @@ func (o *Outbox) look() error {
 	there := make(map[string]bool, len(entries))
 	for _, e := range entries {
 		name := e.Name()
-		if !strings.HasSuffix(name, suffix) || !e.Type().IsRegular() {
-			continue
-		}
-		there[name] = true
-		if o.wait[name] == nil {
+		switch {
+		case !e.Type().IsRegular():
+		case strings.HasSuffix(name, suffix):
+			there[name] = true
 			o.enter(name)
+		case strings.HasSuffix(name, suffix+unfinished):
+			if info, err := e.Info(); err == nil && o.cfg.Now().Sub(info.ModTime()) > unfinishedFor {
+				_ = os.Remove(o.path(name)) // or at the next look
+			}
 		}
 	}
-	for name := range o.wait {
+	for _, name := range before {
 		if !there[name] {
 			o.dropLocked(name)
 		}

@@ -49,8 +49,11 @@ func (q *queue) Pop() any {
 	return w
 }
 
-// enter takes up an event that is due at once. The caller holds the lock.
+// enter takes up an event that is due at once, if it isn't known yet: a look at the disk may have been faster. The caller holds the lock.
 func (o *Outbox) enter(name string) {
+	if o.wait[name] != nil {
+		return
+	}
 	w := &waiting{name: name}
 	o.wait[name] = w
 	heap.Push(&o.line, w)
