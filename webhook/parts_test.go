@@ -27,8 +27,8 @@ func TestSeen(t *testing.T) {
 		{time.Second, 3, false, true},       // 1 has ended
 		{0, 1, false, false},                // full again
 		{30 * time.Second, 1, false, true},  // 2 has ended
-		{10 * time.Second, 1, true, false},  // full: what was forgotten takes its place until its end
-		{20 * time.Second, 1, false, true},  // 3 has ended
+		{10 * time.Second, 1, true, true},   // what was forgotten takes no place
+		{20 * time.Second, 1, false, false}, // 3 has ended
 		{31 * time.Second, 1, false, false}, // the end of the one that was forgotten isn't its own
 		{29 * time.Second, 1, false, true},  // its own is
 	} {

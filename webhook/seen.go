@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,10 +35,7 @@ func (s *seen) claim(digest [32]byte, now time.Time) bool {
 	defer s.mu.Unlock()
 	gone := 0
 	for gone < len(s.oldest) && !s.oldest[gone].until.After(now) {
-		r := s.oldest[gone]
-		if s.known[r.digest].Equal(r.until) { // or it was forgotten, and claimed again since
-			delete(s.known, r.digest)
-		}
+		delete(s.known, s.oldest[gone].digest)
 		gone++
 	}
 	s.oldest = s.oldest[gone:]
@@ -50,11 +48,20 @@ func (s *seen) claim(digest [32]byte, now time.Time) bool {
 	return true
 }
 
-// forget makes a digest one that has yet to come: what it stood for didn't happen.
+// forget makes a digest one that has yet to come: what it stood for didn't happen. It is among the last that were claimed.
 func (s *seen) forget(digest [32]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.known[digest]; !ok {
+		return
+	}
 	delete(s.known, digest)
+	for i, r := range slices.Backward(s.oldest) {
+		if r.digest == digest {
+			s.oldest = slices.Delete(s.oldest, i, i+1)
+			return
+		}
+	}
 }
 
 // bucket holds so many tokens, which come back evenly: the generic cell rate algorithm of ITU-T I.371.
