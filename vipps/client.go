@@ -71,7 +71,14 @@ func (c *Client) Discover(ctx context.Context) error {
 	if _, err := c.metadata.get(ctx); err != nil {
 		return err
 	}
-	return c.keys.load(ctx)
+	if err := c.keys.load(ctx); err != nil {
+		return err
+	}
+	if c.keys.cache.lastError() != nil { // of a fetch for a key that isn't known; those at hand may be fresh for long
+		_, serial := c.keys.cache.snapshot()
+		c.keys.cache.refresh(ctx, serial, func(time.Time) bool { return true })
+	}
+	return nil
 }
 
 // httpClient copies hc, or makes our own if it is nil, and takes away what a
