@@ -18,6 +18,13 @@ const consentsGiven = "consents.given"
 
 const groupEvents = "Events"
 
+const (
+	keepTime    = 3 * time.Second // that a login waits for the disk
+	mostKeeping = 100             // that wait for it at a time
+)
+
+var errKeeping = errors.New("the disk of consent_dir takes too long: the event is kept if it answers yet")
+
 func eventSettings() []setting {
 	g := groupEvents
 	return []setting{
@@ -120,21 +127,38 @@ func (s *service) buildEvents(c *config, cfg *forwardauth.Config, keys session.K
 	if err != nil {
 		return err
 	}
-	cfg.Consented = consented(s.events, cfg.Client)
+	cfg.Consented = consented(s.events.Put, cfg.Client)
 	for i := range cfg.Sites {
-		cfg.Sites[i].Consented = consented(s.events, cfg.Sites[i].Client)
+		cfg.Sites[i].Consented = consented(s.events.Put, cfg.Sites[i].Client)
 	}
 	return nil
 }
 
-// consented keeps an event for the receiver of consents.
-func consented(events *outbox.Outbox, client *vipps.Client) func(ctx context.Context, sub string, c vipps.Consents) error {
+// consented keeps an event for the receiver of consents. A disk that hangs holds up no login for long, and not so many at a time.
+func consented(put func(ctx context.Context, kind string, data any) error, client *vipps.Client) func(ctx context.Context, sub string, c vipps.Consents) error {
+	under := make(chan struct{}, mostKeeping)
 	return func(ctx context.Context, sub string, c vipps.Consents) error {
-		// Whoever logs in may go away: the answers come only once.
-		err := events.Put(context.WithoutCancel(ctx), consentsGiven, newConsentEvent(client, sub, c))
-		if errors.Is(err, outbox.ErrFull) {
-			return errors.Join(err, errors.New("the receiver of consent_url has been away for too long"))
+		select {
+		case under <- struct{}{}:
+		default:
+			return errKeeping
 		}
-		return err
+		kept := make(chan error, 1)
+		go func() {
+			defer func() { <-under }()
+			// Whoever logs in may go away: the answers come only once.
+			kept <- put(context.WithoutCancel(ctx), consentsGiven, newConsentEvent(client, sub, c))
+		}()
+		late := time.NewTimer(keepTime)
+		defer late.Stop()
+		select {
+		case err := <-kept:
+			if errors.Is(err, outbox.ErrFull) {
+				return errors.Join(err, errors.New("the receiver of consent_url has been away for too long"))
+			}
+			return err
+		case <-late.C:
+			return errKeeping
+		}
 	}
 }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vippsauth/vippsauth/vipps"
+)
+
+// Attack: the disk of consent_dir hangs, as one over the network does. Logins with answers to consents waited for it without end, and with
+// sixteen of them nobody asked about any merchant's login any more, nor did the service stop. They go on after some seconds, and what
+// waits for the disk has an end.
+func TestADiskThatHangsHoldsUpNoLogin(t *testing.T) {
+	t.Parallel()
+	client, err := vipps.New(vipps.Config{Issuer: "http://127.0.0.1:1/", ClientID: "c", ClientSecret: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mended := make(chan struct{})
+	var putting, kept atomic.Int32
+	put := func(context.Context, string, any) error {
+		putting.Add(1)
+		<-mended
+		kept.Add(1)
+		return nil
+	}
+	keep := consented(put, client)
+	began := time.Now()
+	var all sync.WaitGroup
+	for range mostKeeping + 50 {
+		all.Go(func() {
+			if err := keep(t.Context(), "person", vipps.Consents{}); err == nil {
+				t.Error("it counts as kept")
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(began); took > keepTime+2*time.Second || putting.Load() != mostKeeping {
+		t.Errorf("it took %v, and %d wait", took, putting.Load())
+	}
+	close(mended)
+	for range 200 { // until what waited is through
+		if err = keep(t.Context(), "person", vipps.Consents{}); err == nil && kept.Load() == putting.Load() {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil || kept.Load() <= mostKeeping {
+		t.Errorf("%v, %d kept", err, kept.Load())
+	}
+}
