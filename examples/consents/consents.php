@@ -1,7 +1,8 @@
 <?php
 // Takes the answers to consents that vippsauth posts, and keeps each once, a line of JSON, in the file CONSENTS_FILE.
 // The secret is that of consent_secret, in the file CONSENT_SECRET_FILE. The signature is that of Standard Webhooks
-// (https://www.standardwebhooks.com), for which there are libraries too.
+// (https://www.standardwebhooks.com), for which there are libraries too. A visitor is shown the header X-Vipps-Consents.
+// To try it: CONSENT_SECRET_FILE=… CONSENTS_FILE=… php -S 127.0.0.1:8080 consents.php
 
 function refuse(int $status, string $why): never
 {
@@ -10,7 +11,8 @@ function refuse(int $status, string $why): never
 }
 
 if ($_SERVER['REQUEST_METHOD'] !== 'POST') {
-    refuse(405, 'POST only');
+    header('Content-Type: text/plain; charset=utf-8');
+    exit('Your answers: ' . ($_SERVER['HTTP_X_VIPPS_CONSENTS'] ?? 'Vipps told none with this login') . "\n");
 }
 $id = $_SERVER['HTTP_WEBHOOK_ID'] ?? '';
 $time = $_SERVER['HTTP_WEBHOOK_TIMESTAMP'] ?? '';
