@@ -38,7 +38,7 @@ func (c *checks) conformance(all []oidfModule) string {
 	var b strings.Builder
 	b.WriteString(`# OpenID Connect conformance
 
-The modules of the OpenID Foundation's conformance suite that concern a relying party with the code flow, each run
+The modules of the OpenID Foundation's conformance suite that concern a relying party with the code flow, or with CIBA in poll mode, each run
 against a provider of our own that misbehaves as the module's does. It is judged as the suite judges: after an answer
 that must be refused, nothing calls the next endpoint and nobody has a session. ` + "`make test`" + ` writes this page.
 It is no certificate: nobody but ourselves has run these.
