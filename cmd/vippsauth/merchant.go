@@ -186,6 +186,7 @@ func (s *service) merchantServer(requests context.Context) (*http.Server, net.Li
 	}
 	srv := s.server(requests, s.merchant.api.Certificates(), false)
 	srv.ReadTimeout = answerTimeout // some of them wait for the provider
+	srv.ErrorLog = handshakeLog(s.log)
 	s.endMerchantWaits(srv)
 	return srv, tls.NewListener(&stallGuard{Listener: s.callers, patience: stallTime}, s.merchant.tls)
 }

@@ -38,7 +38,7 @@ type till struct {
 }
 
 // startTill runs one, as the settings say that change has changed.
-func startTill(t *testing.T, change func(c *config)) *till {
+func startTill(t *testing.T, change func(c *config), logger ...*zap.Logger) *till {
 	t.Helper()
 	emu, err := emulator.Start("127.0.0.1:0", emulator.Config{Clients: []emulator.Client{{ID: emulatorClientID, Secret: emulatorClientSecret, Name: "Till", AuthMethod: emulator.AuthBasic}}})
 	if err != nil {
@@ -48,7 +48,7 @@ func startTill(t *testing.T, change func(c *config)) *till {
 	c := newConfig()
 	c.environment, c.publicURLs, c.trustedProxies = envEmulator, []string{"http://localhost:4190"}, []string{"10.0.0.1/32"}
 	change(c)
-	s := &service{log: zap.NewNop(), ops: newOps(), proxies: c.isSidecar()}
+	s := &service{log: append(logger, zap.NewNop())[0], ops: newOps(), proxies: c.isSidecar()}
 	s.site, s.opsLn = []net.Listener{anywhere(t)}, anywhere(t)
 	out := &till{t: t, emu: emu, site: s.site[0].Addr().String(), done: make(chan error, 1)}
 	if c.merchant.certificate != "" {
