@@ -29,7 +29,7 @@ func eventSettings() []setting {
 	g := groupEvents
 	return []setting{
 		{
-			key: "consent_url", group: g, values: "an https URL, or http in your own network, as `http://app:8080/consents`", note: "none",
+			key: "consent_url", group: g, values: "an https URL, or http in your own network, as `http://app:8080/consents`", note: "none", private: true, // some receivers have a secret in it
 			doc: "where answers to consents (scopes delegatedConsents, customFlow) are posted, signed, until they have been taken",
 			set: text(func(c *config) *string { return &c.consentURL }),
 		},

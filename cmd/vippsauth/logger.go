@@ -34,7 +34,7 @@ func logEffective(log *zap.Logger, values map[string][]string) {
 		v, given := values[s.key]
 		switch {
 		case !given:
-		case s.secret:
+		case s.secret, s.private && s.list == scalar:
 			fields = append(fields, zap.String(s.key, "set"))
 		case s.private && slices.Equal(v, []string{"anyone"}):
 			fields = append(fields, zap.String(s.key, v[0]))
