@@ -28,7 +28,7 @@ func (c *Config) checkAppFlow() []error {
 		bad("app_callback_uri", "must be https, or have a scheme of the app's own with something behind it, such as myapp://callback")
 	}
 	if c.FinalRedirectIsApp && c.AppFlow == AppFlowOff {
-		bad("final_redirect_is_app", "needs app_flow")
+		bad("final_redirect_is_app", "is for a login with app_flow: set it, or leave this out")
 	}
 	return errs
 }

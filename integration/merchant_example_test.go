@@ -27,7 +27,7 @@ func exampleService(t *testing.T, f *front, dir, name string, edits ...string) (
 	}, edits...)...))
 	check := start(t, vippsauthProgram(t), command{name: "vippsauth check", args: []string{"check", "--config", config}, dir: dir})
 	<-check.done
-	if code := check.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := check.cmd.ProcessState.ExitCode(); code != 0 || strings.Contains(check.out.String(), "warning:") {
 		t.Fatalf("vippsauth check says %d: %s", code, check.out.String())
 	}
 	f.service = start(t, vippsauthProgram(t), command{name: "vippsauth serve", args: []string{"serve", "--config", config}, dir: dir})
@@ -179,7 +179,7 @@ func TestConsentsExample(t *testing.T) {
 	}
 
 	kept := filepath.Join(dir, "consents.jsonl")
-	app := start(t, php, command{name: "php", args: []string{"-S", receiver, "-t", "../examples/consents"}, env: []string{
+	app := start(t, php, command{name: "php", args: []string{"-S", receiver, "../examples/consents/consents.php"}, env: []string{
 		"CONSENT_SECRET_FILE=" + filepath.Join(dir, "consent.secret"), "CONSENTS_FILE=" + kept,
 	}})
 	_ = app
@@ -205,6 +205,16 @@ func TestConsentsExample(t *testing.T) {
 	}
 	if err != nil || event.Type != "consents.given" || event.Data.Sub != f.app.last().Header.Get("X-Vipps-Sub") || len(event.Data.Answers) == 0 {
 		t.Errorf("the application has kept %q: %v", text, err)
+	}
+	// Keys and secrets lie beside it: whoever is logged in must not get them from the application.
+	file, err := http.Get("http://" + receiver + "/vippsauth.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := readAll(t, file.Body)
+	_ = file.Body.Close()
+	if file.StatusCode == http.StatusOK && strings.Contains(body, "consent_secret_file") {
+		t.Error("the application serves the files of its folder")
 	}
 	resp, err := http.Post("http://"+receiver+"/consents.php", "application/json", strings.NewReader(`{"type":"consents.given"}`))
 	if err != nil {

@@ -85,11 +85,21 @@ func fieldOf(setting string) string {
 	return setting
 }
 
+// failed logs a fault that isn't the caller's.
+func (a *API) failed(what string, status int, err error) {
+	fields := []zap.Field{zap.Int("status", status), zap.Error(err)}
+	var e *vipps.Error
+	if errors.As(err, &e) && len(e.Causes()) > 0 {
+		fields = append(fields, zap.Strings("likely_causes", e.Causes()))
+	}
+	a.log.Error(what, fields...)
+}
+
 // refuse answers with an error.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer, internal := refusalOf(err)
 	if internal != nil {
-		a.log.Error("a request of the merchant API failed", zap.Int("status", answer.status), zap.Error(internal))
+		a.failed("a request of the merchant API failed", answer.status, internal)
 	}
 	h := w.Header()
 	switch answer.status {

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.uber.org/zap"
-
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -165,7 +163,7 @@ func (p *operatorPage) watch(w http.ResponseWriter, r *http.Request, take bool) 
 func (p *operatorPage) failed(w http.ResponseWriter, r *http.Request, err error, f formView) {
 	answer, internal := refusalOf(err)
 	if internal != nil {
-		p.api.log.Error("a request of the operator page failed", zap.Int("status", answer.status), zap.Error(internal))
+		p.api.failed("a request of the operator page failed", answer.status, internal)
 	}
 	f.retryAfter = answer.retryAfter
 	var limit *LimitError

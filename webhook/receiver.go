@@ -75,7 +75,7 @@ func New(cfg Config) (*Receiver, error) {
 	if secret != "" && (len(secret) < minPathSecret || len(secret) > maxPathSecret || !pathSecret.MatchString(secret)) {
 		errs = append(errs, &vipps.ConfigError{
 			Setting: "consent_revoked_secret",
-			Reason:  `must be 32 to 256 letters, digits, "-" and "_", all of them random: it is all that keeps others from ending sessions`,
+			Reason:  `must be 32 to 256 letters, digits, "-" and "_", all of them random, as openssl rand -hex 32 prints: it is all that keeps others from ending sessions`,
 		})
 	}
 	if secret != "" && cfg.EndSessions == nil {

@@ -33,7 +33,7 @@ on loopback only, for work and tests without a network. It keeps nothing when it
 	}
 	f := cmd.Flags()
 	f.StringVar(&addr, "listen", "127.0.0.1:4192", "the loopback address to listen on; port 0 takes a free one")
-	f.StringArrayVar(&uris, "redirect-uri", []string{"http://localhost:4190" + callbackPath}, "a redirect URI of the client, on loopback; may be given more than once")
+	f.StringArrayVar(&uris, "redirect-uri", []string{"http://localhost:4190" + callbackPath, "http://localhost:4190" + merchantCallback}, "a redirect URI of the client, on loopback; may be given more than once")
 	f.StringVar(&id, "client-id", emulatorClientID, "the client id to know")
 	f.StringVar(&method, "auth-method", emulator.AuthBasic, "how the client must show its secret: "+emulator.AuthBasic+" or "+emulator.AuthPost)
 	for name, kind := range map[string]string{"listen": "address", "redirect-uri": "url", "client-id": "id", "auth-method": "method"} {

@@ -44,7 +44,7 @@ func writeUsage(w io.Writer, cmd *cobra.Command) {
 		fmt.Fprintf(w, "\n%s\n", g.Title)
 		for _, c := range cmd.Commands() {
 			if c.GroupID == g.ID && (c.IsAvailableCommand() || c.Name() == "help") {
-				fmt.Fprintf(w, "  %-12s  %s\n", c.Name(), c.Short)
+				fmt.Fprintf(w, "  %-14s  %s\n", c.Name(), c.Short)
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func writeFlag(w io.Writer, f *pflag.Flag) {
 		def = a[0]
 	}
 	text := f.Usage
-	if def != "" && def != "false" && def != "[]" {
+	if def != "" && def != "false" && def != "[]" && def != "0s" {
 		text += " (default " + def + ")"
 	}
 	fmt.Fprintf(w, "  %-25s  %s\n", name, text)
@@ -142,10 +142,11 @@ func writeFlag(w io.Writer, f *pflag.Flag) {
 
 // usage is what the setting is and which values it takes, for --help.
 func (s *setting) usage() string {
-	if s.values == "text" {
-		return s.doc
+	text := s.doc
+	if s.values != "text" {
+		text += ": " + s.values
 	}
-	return s.doc + ": " + strings.ReplaceAll(s.values, "`", "")
+	return strings.ReplaceAll(text, "`", "")
 }
 
 // settingsMarkdown renders the settings as README's table.

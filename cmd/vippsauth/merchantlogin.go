@@ -41,7 +41,8 @@ who it is when they have approved it. The code that is printed first is shown in
 too: read it aloud, so that the person approves the login that is yours.
 
 Of the settings only those of the client count: environment or issuer, client_id,
-client_secret, client_auth, scopes. Vipps allows this in shops, on the telephone and on
+client_secret, client_auth, scopes, market. With environment emulator it asks the one that
+serve or "vippsauth emulator" runs. Vipps allows this in shops, on the telephone and on
 devices, never on a web page, and each login costs what your agreement says.
 
 Progress goes to standard error. Standard output gets the claims, or with --json a line
@@ -240,7 +241,7 @@ Exit code 0 means that the answer is on standard output: "yes" or "no", or with 
 		case errors.As(err, &config):
 			return &failure{fmt.Errorf("--%s: %s", strings.ReplaceAll(config.Setting, "_", "-"), config.Reason)}
 		case err != nil:
-			return &failure{err}
+			return providerFailed(err)
 		case asJSON:
 			p.jsonLine(map[string]bool{"exists": exists})
 		default:

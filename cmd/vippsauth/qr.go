@@ -48,6 +48,14 @@ func (c *config) checkQR(rep *report) {
 		if len(c.qr.callers) > 0 {
 			rep.add(problem{rep.source("qr_callers"), "qr_callers", "is set, but QR logins are off", "set qr to on, or take it out"})
 		}
+		if len(c.app.qrIDs) > 0 {
+			rep.warn(problem{rep.source("qr_ids"), "qr_ids", "lets nobody pass, since QR logins are off", "set qr to on, or take it out"})
+		}
+		for _, p := range c.policies {
+			if len(p.QRs) > 0 {
+				rep.warn(problem{rep.source(policiesKey), policiesKey + ": " + shownName(p.Name) + ": qr_ids", "lets nobody pass, since QR logins are off", "set qr to on, or take it out"})
+			}
+		}
 		return
 	}
 	logins, err := merchant.NewQRLogins(c.qr.callers, nil)

@@ -97,6 +97,13 @@ func (c *config) checkHeaders(rep *report) {
 		gives := func(scope string) bool { return slices.Contains(claimsOf(scope), claim) }
 		switch {
 		case !isPair || slices.ContainsFunc(asked, gives):
+		case claim == "qr_id" || claim == "qr_description": // which no scope gives
+			if c.qr.mode != "on" {
+				rep.warn(problem{
+					rep.source("headers"), "headers",
+					fmt.Sprintf("entry %d is always empty: the claim %s comes with QR logins, which are off", i+1, claim), "set qr to on, or take the header out",
+				})
+			}
 		case slices.Contains(known, claim):
 			from := scopes[slices.IndexFunc(scopes, gives)]
 			rep.warn(problem{

@@ -139,7 +139,7 @@ func vippsSettings() []setting {
 		},
 		{
 			key: "market", group: g, values: "`NO`, `DK`, `FI`, `SE`", note: "none",
-			doc: "the country whose app people have, which sets the language at Vipps",
+			doc: "the country whose app people have, which sets the language at Vipps, and whose phone numbers may stand without a country code",
 			set: oneOf(func(c *config) *string { return &c.market }, "NO", "DK", "FI", "SE"),
 		},
 		{

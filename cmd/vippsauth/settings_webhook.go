@@ -50,7 +50,7 @@ func webhookSettings() []setting {
 		},
 		{
 			key: "consent_revoked_secret", group: g, values: "32 to 256 letters, digits, `-` and `_`, all random (`openssl rand -hex 32`)", note: "none: none are received", secret: true,
-			doc: "the end of the address to which Vipps sends that a person withdrew consent: `/_vipps/consent-revoked/` with it behind",
+			doc: "the secret in the address to which Vipps sends that a person withdrew consent, `/_vipps/consent-revoked/<secret>`",
 			set: func(c *config, items []string) error { c.consentRevokedSecret = vipps.Secret(items[0]); return nil },
 		},
 	}

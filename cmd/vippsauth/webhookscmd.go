@@ -275,6 +275,11 @@ func webhooksFailed(err error) error {
 		}
 		return &failure{errors.New(text)}
 	}
+	return providerFailed(err)
+}
+
+// providerFailed says what went wrong at the provider, and what to look at.
+func providerFailed(err error) error {
 	errs := []error{err}
 	if e, ok := errors.AsType[*vipps.Error](err); ok {
 		causes := e.Causes()
