@@ -132,8 +132,8 @@ func (t *pageText) watch(st Status, login *vipps.Login) *watchView {
 // shownClaims are those with words of their own, in the order in which they are shown; sub comes last.
 var shownClaims = [...]string{"name", "given_name", "family_name", "phone_number", "email", "birthdate", "address", "nin", "gender"}
 
-// hiddenClaims say nothing that the others don't.
-var hiddenClaims = [...]string{"sub", "email_verified", "phone_number_verified", "msn"}
+// hiddenClaims say nothing of the customer that the others don't.
+var hiddenClaims = [...]string{"sub", "email_verified", "phone_number_verified", "other_addresses", "msn"}
 
 // rows are the customer's details. A name that is given whole isn't given in parts too.
 func (t *pageText) rows(u *vipps.User) []rowView {
@@ -141,12 +141,22 @@ func (t *pageText) rows(u *vipps.User) []rowView {
 	done := append(hiddenClaims[:len(hiddenClaims):len(hiddenClaims)], shownClaims[:]...)
 	for _, claim := range shownClaims {
 		value, ok := u.Claim(claim)
-		if claim == "address" && u.Address != nil {
+		switch {
+		case claim == "address" && u.Address != nil:
 			value = addressText(u.Address)
+		case claim == "phone_number" && !strings.HasPrefix(value, "+"):
+			value = "+" + value // which Vipps leaves out
 		}
 		if part := claim == "given_name" || claim == "family_name"; ok && !(part && u.Name != "") {
 			rows = append(rows, rowView{t.say("claim." + claim), value})
 		}
+	}
+	for i := range u.OtherAddresses {
+		rows = append(rows, rowView{t.say("claim.address"), addressText(&u.OtherAddresses[i])})
+	}
+	if consents, ok := u.Consents(); ok {
+		done = append(done, "delegatedConsents", "flowResult")
+		rows = append(rows, t.answers(consents)...)
 	}
 	var others []string
 	for claim := range u.Claims {
@@ -161,6 +171,22 @@ func (t *pageText) rows(u *vipps.User) []rowView {
 		}
 	}
 	return append(rows, rowView{t.say("claim.sub"), u.Sub})
+}
+
+// answers are what the customer ticked, and what not, in the words that they were asked in.
+func (t *pageText) answers(c vipps.Consents) []rowView {
+	rows := make([]rowView, 0, len(c.Answers))
+	for _, a := range c.Answers {
+		row := rowView{a.Text, t.say("answer.no")}
+		if a.Accepted {
+			row.Value = t.say("answer.yes")
+		}
+		if row.Label == "" {
+			row.Label = a.ID
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // addressText is an address as it stands on an envelope.
