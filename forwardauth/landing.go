@@ -143,7 +143,7 @@ func landingQuery(raw string) (query url.Values, code string, err error) {
 
 // ownCodes are those that no provider's answer may speak for.
 var ownCodes = map[string]struct{}{
-	codeLostState: {}, codeBadCallback: {}, codeUsedState: {}, codeBadForm: {}, codeProviderRefused: {}, codeClock: {}, codeACR: {}, codeInternal: {}, codeUnavailable: {},
+	codeLostState: {}, codeBadCallback: {}, codeUsedState: {}, codeNotWaiting: {}, codeBadForm: {}, codeProviderRefused: {}, codeClock: {}, codeACR: {}, codeInternal: {}, codeUnavailable: {},
 }
 
 // landingFits checks what a login of any browser of this site had to prove as well.
@@ -166,7 +166,7 @@ func landingCode(err error) string {
 	case errors.Is(err, vipps.ErrDenied), errors.Is(err, vipps.ErrNotEligible):
 		return "access_denied"
 	case !errors.As(err, &ve), errors.Is(err, vipps.ErrExpired):
-		return codeLostState
+		return codeNotWaiting
 	case ve.Stage == vipps.StageToken && ve.Code == "invalid_grant":
 		return codeUsedState
 	default:

@@ -132,7 +132,7 @@ func (e *Engine) refuses(op *opened, rd string) bool {
 // loginDone goes on with a live session, renewed where it has an idle limit.
 func (e *Engine) loginDone(w http.ResponseWriter, r *http.Request, s *site, op *opened, rd string, now time.Time) {
 	if e.refuses(op, rd) {
-		e.forbidPage(w, r, s, op, rd)
+		e.forbidPage(w, r, s, op, page{ReturnTo: rd})
 		return
 	}
 	if e.cfg.SessionIdle > 0 {

@@ -77,6 +77,7 @@ type page struct {
 	Other       string // pageConfirm: who is logged in here now, masked as well
 	Instead     string // pageConfirm: the opaque field "instead", which says whom the login would replace. Zero: nobody
 	Landed      bool   // pageConfirm: the login began elsewhere
+	Ours        bool   // pageRefused: from a page of ours, not from the site
 	AfterLogout bool   // pageLogin, pageConfirm: say why we ask, and where to make Vipps forget the browser
 	NotKept     bool   // pageLoggedOut: the end of the session isn't saved yet
 	Token       string // pageConfirm: the opaque field "token" of the forms

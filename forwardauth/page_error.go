@@ -18,6 +18,7 @@ const (
 	pageCodeProviderRefused = "provider_refused" // the provider turned us down at its token endpoint, or sent what fails a check
 	pageCodeACR             = "acr"              // the provider did not confirm what a policy, or acr_values, asks for
 	pageCodeClock           = "clock"            // token times far from our clock
+	pageCodeNotWaiting      = "not_waiting"      // a login that began elsewhere, and that nobody here waits for
 	pageCodeBadForm         = "bad_form"         // a form that another site sent, or one with no valid token
 	pageCodeInternal        = "internal"
 )
@@ -49,6 +50,7 @@ var pageFaults = map[string]pageFault{
 	pageCodeLostState:       pageFaultRetry,
 	pageCodeBadCallback:     pageFaultRetry,
 	pageCodeUsedState:       pageFaultRetry,
+	pageCodeNotWaiting:      pageFaultPerson,
 	pageCodeBadForm:         pageFaultRetry,
 	pageCodeProviderRefused: pageFaultSite,
 	pageCodeACR:             pageFaultSite,

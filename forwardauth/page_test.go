@@ -61,6 +61,8 @@ func pageSpecimens() []pageSpecimen {
 	}
 	add("confirm landed bare", func(p *page) { *p = page{Kind: pageConfirm, Landed: true} })
 	add("confirm landed", func(p *page) { p.Kind, p.Landed = pageConfirm, true })
+	add("refused ours", func(p *page) { p.Kind, p.Ours = pageRefused, true })
+	add("refused ours bare", func(p *page) { *p = page{Kind: pageRefused, Ours: true} })
 	add("too-many", func(p *page) { p.Kind, p.RetryAfter = pageTooMany, 30 })
 	for _, seconds := range []int{5, 30, 120, 86400} {
 		add(fmt.Sprint("unavailable ", seconds), func(p *page) { p.Kind, p.RetryAfter = pageUnavailable, seconds })

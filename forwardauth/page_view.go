@@ -227,7 +227,11 @@ func (b *pageBuilder) sayReplaces() {
 
 func (b *pageBuilder) buildRefused() {
 	b.heading("refused.title")
-	b.sayPerson("refused.text", "refused.nobody")
+	if b.page.Ours {
+		b.sayPerson("refused.ours", "refused.ours.nobody")
+	} else {
+		b.sayPerson("refused.text", "refused.nobody")
+	}
 	b.say("refused.ask")
 	b.remember("remember.other")
 	b.someoneElse()

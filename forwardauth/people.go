@@ -103,7 +103,7 @@ func (e *Engine) admit(w http.ResponseWriter, r *http.Request, who *policy) (*op
 		return nil, false
 	case !who.allows(op.data.Sub, op.phone):
 		if kind == kindNavigation {
-			e.forbidPage(w, r, s, op, "/")
+			e.forbidPage(w, r, s, op, page{Ours: true, ReturnTo: "/"})
 		} else {
 			writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "forbidden"})
 		}

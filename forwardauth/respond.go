@@ -93,8 +93,8 @@ func (e *Engine) loginPageFor(w http.ResponseWriter, r *http.Request, s *site, s
 }
 
 // forbidPage tells a person who is logged in that they may not pass, who we take them for, and whom to ask.
-func (e *Engine) forbidPage(w http.ResponseWriter, r *http.Request, s *site, op *opened, rd string) {
-	p := page{Kind: pageRefused, ReturnTo: rd, Person: op.data.masked(), Reference: newReference()}
+func (e *Engine) forbidPage(w http.ResponseWriter, r *http.Request, s *site, op *opened, p page) {
+	p.Kind, p.Person, p.Reference = pageRefused, op.data.masked(), newReference()
 	e.log.Info("refused by policy", zap.String("reference", p.Reference), zap.String("site", s.host))
 	e.page(w, r, s, p)
 }

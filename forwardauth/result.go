@@ -17,6 +17,7 @@ const (
 	codeLostState       = pageCodeLostState
 	codeBadCallback     = pageCodeBadCallback
 	codeUsedState       = pageCodeUsedState
+	codeNotWaiting      = pageCodeNotWaiting
 	codeBadForm         = pageCodeBadForm
 	codeProviderRefused = pageCodeProviderRefused
 	codeClock           = pageCodeClock
@@ -212,7 +213,7 @@ func (e *Engine) goOn(w http.ResponseWriter, r *http.Request, s *site, res resul
 // statusOf is the status of the error page for a code.
 func statusOf(code string) int {
 	switch code {
-	case codeBadCallback, codeLostState, codeUsedState:
+	case codeBadCallback, codeLostState, codeUsedState, codeNotWaiting:
 		return http.StatusBadRequest
 	case codeInternal:
 		return http.StatusInternalServerError
@@ -286,7 +287,7 @@ func (e *Engine) logFailure(reference string, s *site, code string, err error) {
 		}
 	}
 	switch code {
-	case "access_denied", "wrong_challenge", "outdated_app_version", codeLostState, codeUsedState, codeBadCallback:
+	case "access_denied", "wrong_challenge", "outdated_app_version", codeLostState, codeUsedState, codeNotWaiting, codeBadCallback:
 		e.log.Info("login did not complete", fields...)
 	default:
 		e.log.Error("login failed", fields...)

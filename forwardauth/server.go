@@ -378,7 +378,7 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, o Original, d De
 			refuseProgram(w, r, o.Header, http.StatusForbidden, errorAnswer{Error: "forbidden"}, rpcPermissionDenied)
 			return
 		}
-		e.forbidPage(w, r, d.site, d.opened, returnToFromURI(o.Prefix+o.URI))
+		e.forbidPage(w, r, d.site, d.opened, page{ReturnTo: returnToFromURI(o.Prefix + o.URI)})
 	case Misdirected:
 		e.misdirected(w, r, o)
 	default:

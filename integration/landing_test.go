@@ -83,6 +83,6 @@ func TestSec_A151_ChromiumLandsLoggedIn(t *testing.T) {
 		t.Errorf("the app sees %q, consents %q", h.Get("X-Vipps-Name"), h.Get("X-Vipps-Consents"))
 	}
 	c.open(link) // used up
-	c.sees("Try again")
+	c.sees("This login isn’t waiting any more")
 	c.clean()
 }
