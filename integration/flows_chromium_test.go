@@ -160,7 +160,7 @@ func (f *front) subOf(phone string) string {
 
 // Must show: an operator types a number, reads a code aloud, and sees the customer approve, on a page that is never loaded again.
 // Attacks: somebody else, an operator too, wants to see or end that login; a person of the site who is no operator starts one; a
-// page of another site does, in the operator's own browser.
+// page of a neighbour does, in the operator's own browser.
 func TestSec_A150_A155_A156_ChromiumOperatorPage(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
@@ -229,12 +229,13 @@ func TestSec_A150_A155_A156_ChromiumOperatorPage(t *testing.T) {
 		t.Errorf("no operator, and %s", got)
 	}
 	elsewhere := c.window(false)
-	elsewhere.open("http://" + f.app.addr() + "/of-another-site")
+	_, port, _ := strings.Cut(f.app.addr(), ":")
+	elsewhere.open("http://localhost:" + port + "/of-a-neighbour") // to which browsers send the same cookies
 	elsewhere.do("posting a form", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(() => {
 		const f = document.createElement("form"), i = document.createElement("input");
 		f.method = "post"; f.action = %q; i.name = "phone"; i.value = %q; f.append(i); document.body.append(f); f.submit();
 	})()`, operators, phoneIda)))
-	eventually(t, "the other site's form is answered", func() bool { return strings.HasPrefix(elsewhere.at(), f.origin) })
+	eventually(t, "the neighbour's form is answered", func() bool { return strings.HasPrefix(elsewhere.at(), f.origin) })
 	if all := f.vipps.Control().MerchantLogins(); len(all) != 1 || all[0].State != "waiting" || all[0].Code != code {
 		t.Errorf("%d logins: %+v", len(all), all)
 	}
