@@ -254,6 +254,7 @@ func (in *instance) startEmulator(redirectURIs []string) error {
 			return err
 		}
 		client.ID, client.MSN = "merchant-"+in.set.vipps.MerchantSerialNumber, in.set.vipps.MerchantSerialNumber
+	default: // the emulator takes the secret raw and encoded
 	}
 	return emu.register(client)
 }

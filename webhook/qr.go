@@ -195,7 +195,7 @@ func (q *QR) say(v verdict) {
 	if e, ok := errors.AsType[*vipps.Error](v.err); ok {
 		code = e.Code
 	}
-	text, cure := "", ""
+	var text, cure string
 	switch v.outcome {
 	case forged:
 		text, cure = "was refused: nobody knows who sent it", "nothing, unless those of Vipps MobilePay are refused too: then look at the issuer and the client"
