@@ -100,7 +100,7 @@ func (c *chromium) fetches(method, address, form string) string {
 	return got
 }
 
-// customer lets the site's people log in at the emulator's pages, and gives where these are.
+// customers has people log in at the emulator's pages, and gives where these are.
 func (f *front) customers() (emulator string) {
 	f.t.Helper()
 	f.as("")
@@ -333,6 +333,8 @@ func TestSec_A150_A151_A156_ChromiumMerchantLoginInABrowser(t *testing.T) {
 		w.sees("This login isn’t waiting any more")
 	}
 	stranger.fits("landing-again")
+	stranger.open(f.origin + qrLanding + strings.TrimPrefix(link, f.origin+merchantLanding)) // QR logins are off
+	stranger.sees("There is no such page")
 	stranger.open(f.origin + "/_vipps/me")
 	if text := stranger.text("body"); strings.Contains(text, aase) || sentTokens() != sent {
 		t.Errorf("the second time: %s, and %d more token requests", text, sentTokens()-sent)
