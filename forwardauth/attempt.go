@@ -233,6 +233,9 @@ func (e *Engine) saveAttempt(w http.ResponseWriter, r *http.Request, s *site, id
 	}
 	for len(names) > 0 && (len(names) >= maxAttempts || size > maxAttemptBytes) {
 		size -= attemptSize(s, r.Header, names[0])
+		for _, by := range []overtaking{byLogout, byLogin} { // of which this attempt will not be told any more
+			e.overtakeOne(s, r.Header, names[0], by, e.now())
+		}
 		e.clearNamed(w, r, s, names[0])
 		names = names[1:]
 	}
@@ -264,12 +267,16 @@ const (
 // place of what has come since.
 func (e *Engine) overtake(s *site, header http.Header, by overtaking, now time.Time) {
 	for _, name := range attemptCookies(s, header) {
-		jar := namedJar(s, name)
-		value, _ := jar.Get(header)
-		var a attempt
-		if payload, err := s.pending.Open(value); err == nil && a.read(payload) == nil {
-			e.state.overtaken.add(string(by)+a.State, now, now.Add(attemptTTL))
-		}
+		e.overtakeOne(s, header, name, by, now)
+	}
+}
+
+func (e *Engine) overtakeOne(s *site, header http.Header, name string, by overtaking, now time.Time) {
+	jar := namedJar(s, name)
+	value, _ := jar.Get(header)
+	var a attempt
+	if payload, err := s.pending.Open(value); err == nil && a.read(payload) == nil {
+		e.state.overtaken.add(string(by)+a.State, now, now.Add(attemptTTL))
 	}
 }
 
