@@ -255,6 +255,15 @@ func (w *world) result(r *modelReplica) {
 func (w *world) open(res *modelResult, b *modelBrowser, r *modelReplica) {
 	out := w.send(b, r, "GET", "/_vipps/result?t="+res.token, "", "")
 	w.did("%s' browser opens the result of attempt %d: %d", b.name, res.flight.n, out.Code)
+	if res.landed && strings.Contains(out.Body.String(), asksWho) {
+		res.instead = between(out.Body.String(), `name="instead" value="`, `"`)
+		if b != res.flight.browser {
+			w.wrong("a login that landed in one browser waits in the other")
+		}
+		if had := w.sessionOf(b); w.onTime(had) && w.live(had, r) && (had.owner != res.flight.person) != (res.instead != "") {
+			w.wrong("the page doesn't say that %s is logged in", had.owner)
+		}
+	}
 	w.began(b, out, res.flight.clicked)
 }
 
@@ -265,6 +274,9 @@ func (w *world) say(r *modelReplica) {
 		return
 	}
 	b := w.mostly(res.flight.browser)
+	if res.landed && w.random.IntN(4) > 0 {
+		w.open(res, b, w.replicas[w.random.IntN(2)])
+	}
 	choice := "continue"
 	if w.random.IntN(4) == 0 {
 		choice = "other"
@@ -278,7 +290,11 @@ func (w *world) sayTo(res *modelResult, b *modelBrowser, r *modelReplica, choice
 		owner = res.flight.person
 	}
 	had, made, waits := w.sessionOf(b), len(w.sessions), hasAttempt(b)
-	out := w.send(b, r, "POST", "/_vipps/result", saying(res.token, choice).Encode(), owner)
+	form, wasLive := saying(res.token, choice), w.live(had, r)
+	if res.landed && res.instead != "" {
+		form.Set("instead", res.instead)
+	}
+	out := w.send(b, r, "POST", "/_vipps/result", form.Encode(), owner)
 	w.did("%s' browser says %q to the result of attempt %d: %d", b.name, choice, res.flight.n, out.Code)
 	switch {
 	case len(w.sessions) > made:
@@ -289,7 +305,12 @@ func (w *world) sayTo(res *modelResult, b *modelBrowser, r *modelReplica, choice
 		if end, ok := r.ends(res.flight.person); ok && !res.at.After(end) {
 			w.wrong("a login that waited when all sessions of %s were ended makes one", res.flight.person)
 		}
+		if res.landed && wasLive && had.owner != res.flight.person && w.onTime(had) {
+			w.replaced(res, had)
+		}
 		b.waits, res.waits = false, false
+	case res.landed && choice == "continue" && strings.Contains(out.Header().Get("Location"), "/_vipps/result?t="):
+		w.stats["not as said"]++
 	case choice == "other" && out.Code == http.StatusSeeOther && waits && strings.Contains(out.Header().Get("Location"), "/_vipps/login") && !w.live(w.still(b, had), r):
 		b.loggedOut, b.waits, b.outs = w.step, true, append(b.outs, modelOut{w.step, r})
 	}

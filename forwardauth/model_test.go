@@ -52,6 +52,8 @@ type world struct {
 	sessions []*modelSession
 	flights  []*flight
 	results  []*modelResult
+	codes    map[string]string // of logins that land, to whose they are
+	subs     map[string]string // of people, as the provider calls them
 	stats    map[string]int
 }
 
@@ -116,6 +118,9 @@ type modelResult struct {
 	step   int
 	at     time.Time
 	waits  bool // a login waits in it for "Continue as …"
+
+	landed  bool   // the login began in no browser
+	instead string // of the page that was last seen
 }
 
 var modelPeople = map[string]string{"Åse": phoneAase, "Per": phonePer}
@@ -145,7 +150,7 @@ func TestSec_D54_A123_A132_RandomWorlds(t *testing.T) {
 		w.play(seed)
 	}
 	t.Logf("%d worlds in %s: %v", *modelSeeds, time.Since(begun).Round(time.Millisecond), w.stats)
-	for _, what := range []string{"sessions", "confirmed", "logouts", "passes", "refusals", "lost", "replays", "rotations", "restarts", "misses", "overtaken", "ended", "lost cookies"} {
+	for _, what := range []string{"sessions", "confirmed", "logouts", "passes", "refusals", "lost", "replays", "rotations", "restarts", "misses", "overtaken", "ended", "lost cookies", "landed", "replaced"} {
 		if *modelSeeds >= 100 && w.stats[what] < int(*modelSeeds)/10 {
 			t.Errorf("only %d %s: these worlds show nothing", w.stats[what], what)
 		}
@@ -170,11 +175,13 @@ func (w *world) play(seed uint64) {
 	w.config = forwardauth.Config{
 		Client: client, PublicURLs: []string{"http://" + modelHost}, Scopes: []string{"openid", "name"}, Emulator: true,
 		Now: func() time.Time { return w.now }, ConfirmPerson: w.confirm, SessionTTL: modelTTL, WithoutSession: w.mode,
+		Landings: []forwardauth.Landing{{Path: landingPath, Finish: w.landing}},
 	}
 	for i := range w.replicas {
 		w.replicas[i] = &modelReplica{state: forwardauth.NewState(), revoked: map[string]bool{}}
 		w.start(w.replicas[i])
 	}
+	w.codes = map[string]string{}
 	for i, name := range []string{"Åse", "Per"} {
 		w.browsers[i] = &modelBrowser{name: name, cookies: map[string]string{}, ends: map[string]time.Time{}, loggedOut: -1}
 	}
@@ -245,7 +252,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 // next is one step.
 func (w *world) next() {
 	b, r := w.browsers[w.random.IntN(2)], w.replicas[w.random.IntN(2)]
-	switch n := w.random.IntN(108); {
+	switch n := w.random.IntN(114); {
 	case n < 10:
 		w.visit(b, r)
 	case n < 24:
@@ -276,8 +283,10 @@ func (w *world) next() {
 		w.rotate(r)
 	case n < 100:
 		w.restart(r)
-	default:
+	case n < 108:
 		w.late(b, r)
+	default:
+		w.land(b, r)
 	}
 }
 
