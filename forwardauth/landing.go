@@ -58,14 +58,24 @@ func plainPath(path string) bool {
 	})
 }
 
-// landingAt returns the landing of a path, or nil.
+// landingAt returns the landing of a path, or nil. Where sessions are shared, landings are too: people log in at one of the sites.
 func (e *Engine) landingAt(path string) *Landing {
-	for i := range e.cfg.Landings {
-		if e.cfg.Landings[i].Path == path {
-			return &e.cfg.Landings[i]
+	for _, other := range e.all {
+		if !e.sharesWith(other) {
+			continue
+		}
+		for i := range other.cfg.Landings {
+			if other.cfg.Landings[i].Path == path {
+				return &other.cfg.Landings[i]
+			}
 		}
 	}
 	return nil
+}
+
+// sharesWith reports whether a session of one of two engines is one of the other.
+func (e *Engine) sharesWith(other *Engine) bool {
+	return other == e || e.cfg.CookieDomain != "" && other.cfg.CookieDomain == e.cfg.CookieDomain
 }
 
 // land answers the redirect at the end of a login that began elsewhere. It shows nothing, since its address holds a code,

@@ -58,7 +58,7 @@ func (e *Engine) ForPeople(allow []string, next func(w http.ResponseWriter, r *h
 func (e *Engine) keepFor(who *policy) {
 	e.people = append(e.people, who)
 	for _, other := range e.all {
-		if other != e && (e.cfg.CookieDomain == "" || other.cfg.CookieDomain != e.cfg.CookieDomain) {
+		if !e.sharesWith(other) {
 			continue
 		}
 		for _, name := range []string{"phone_number", "name"} {

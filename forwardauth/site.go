@@ -305,7 +305,7 @@ func (s *site) returnTo(rd string) string {
 		if !ok {
 			continue
 		}
-		if clean, ok := cleanReturnTo(rest); ok || s.peoplesPage(rest) {
+		if clean, ok := cleanReturnTo(rest); ok || s.siteAt(origin).peoplesPage(rest) {
 			if !ok {
 				clean = rest
 			}
@@ -316,6 +316,18 @@ func (s *site) returnTo(rd string) string {
 		}
 	}
 	return "/"
+}
+
+// siteAt is the site with one of the origins that share its sessions.
+func (s *site) siteAt(origin string) *site {
+	for _, other := range s.engine.all {
+		for _, at := range other.list {
+			if at.origin == origin {
+				return at
+			}
+		}
+	}
+	return s
 }
 
 // peoplesPage reports whether rd is the one page of ours that a login comes back to, where there is one.
