@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vippsauth/vippsauth/outbox"
+	"github.com/vippsauth/vippsauth/vipps"
 )
 
 // Attack: one person's answers make the receiver stumble, which then says 500 or hangs up, each time. Nobody else's may wait for that,
@@ -111,5 +113,20 @@ func TestUnfinishedFilesGo(t *testing.T) {
 	open(t, outbox.Config{URL: rc.url, Dir: dir, Secret: rc.secret, Keys: newKeys(t)})
 	if got := fmt.Sprint(files(t, dir)); got != fmt.Sprint([]string{fresh, others}) {
 		t.Errorf("left are %s", got)
+	}
+}
+
+// Attack: the directory can be read and not written to, which nobody noticed until the first answers to consents were lost, that come only
+// once. It stops the start.
+func TestADirectoryThatCannotBeWrittenTo(t *testing.T) {
+	t.Parallel()
+	const readOnly = "/sys/kernel" // for root, too
+	if _, err := os.Stat(readOnly); err != nil {
+		t.Skip(err)
+	}
+	rc := newReceiver(t)
+	_, err := outbox.New(outbox.Config{URL: rc.url, Dir: readOnly, Secret: rc.secret, Keys: newKeys(t)})
+	if ce, ok := errors.AsType[*vipps.ConfigError](err); !ok || ce.Setting != "consent_dir" || strings.Contains(err.Error(), readOnly) {
+		t.Errorf("%v", err)
 	}
 }

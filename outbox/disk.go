@@ -58,6 +58,15 @@ func (o *Outbox) save(body []byte) (string, error) {
 	return name, nil
 }
 
+// tryOut finds out whether events can be kept, before the first one would be lost.
+func (o *Outbox) tryOut() error {
+	file, err := os.CreateTemp(o.cfg.Dir, "*"+suffix+unfinished)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
+}
+
 func (o *Outbox) syncDir() error {
 	dir, err := os.Open(o.cfg.Dir)
 	if err != nil {

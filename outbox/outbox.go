@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -83,8 +84,8 @@ func NewSecret() vipps.Secret {
 	return vipps.Secret(secretPrefix + base64.StdEncoding.EncodeToString(b[:]))
 }
 
-// New returns an outbox, or an error that joins a *vipps.ConfigError for each faulty setting. It makes the directory and
-// looks at what is in it, and does no other I/O: Run sends.
+// New returns an outbox, or an error that joins a *vipps.ConfigError for each faulty setting. It makes the directory,
+// looks at what is in it and whether it can be written to, and does no other I/O: Run sends.
 func New(cfg Config) (*Outbox, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -119,6 +120,11 @@ func New(cfg Config) (*Outbox, error) {
 	}
 	if err := o.look(); err != nil {
 		return nil, &vipps.ConfigError{Setting: "consent_dir", Reason: "can't be read: " + withoutPath(err)}
+	}
+	if err := o.tryOut(); errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return nil, &vipps.ConfigError{Setting: "consent_dir", Reason: "can't be written to: " + withoutPath(err)}
+	} else if err != nil { // it may pass, and nobody's login fails because of it
+		o.log.Error("events can't be kept now", zap.Error(err), zap.String("mend", "see that the disk of consent_dir is not full"))
 	}
 	o.metrics = newMetrics(cfg.Metrics, o)
 	return o, nil
