@@ -45,9 +45,11 @@ type keySet struct {
 	client *Client
 	cache  *cached[*keyRing]
 
-	// When the next fetch for either reason may be; guarded by cache.mu.
-	afterUnknown, afterFailed time.Time
+	// When the next fetch for either reason may be; guarded by cache.mu. What anybody can send has times of its own.
+	logins, callbacks cooldowns
 }
+
+type cooldowns struct{ afterUnknown, afterFailed time.Time }
 
 func newKeySet(c *Client) *keySet {
 	k := &keySet{client: c}
@@ -83,7 +85,11 @@ func (k *keySet) verify(ctx context.Context, what signed, jwt string) ([]byte, e
 	if v == verified {
 		return payload, nil
 	}
-	k.refetch(ctx, serial, v)
+	cool := &k.logins
+	if what.stage == StageQR {
+		cool = &k.callbacks
+	}
+	k.refetch(ctx, serial, v, cool)
 	if newer, now := k.cache.snapshot(); now != serial {
 		if payload, v = newer.verify(jws); v == verified {
 			return payload, nil
@@ -113,10 +119,10 @@ func (k *keySet) load(ctx context.Context) error {
 
 // refetch fetches the keys if the cool-down for that verdict is over. A fetch
 // that fails doesn't start the cool-down: the shorter back-off covers it.
-func (k *keySet) refetch(ctx context.Context, serial int, v verdict) {
-	next := &k.afterUnknown
+func (k *keySet) refetch(ctx context.Context, serial int, v verdict, cool *cooldowns) {
+	next := &cool.afterUnknown
 	if v == badSignature {
-		next = &k.afterFailed
+		next = &cool.afterFailed
 	}
 	k.cache.refresh(ctx, serial, func(now time.Time) bool {
 		if now.Before(*next) {

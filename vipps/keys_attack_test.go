@@ -1,0 +1,32 @@
+package vipps_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Attack: a stranger sends QR callbacks with made-up keys all the time, so that the time between two fetches of the provider's keys
+// is always used up, and whoever logs in just after the provider has changed its keys is refused. Logins have a time of their own.
+func TestSec_A162_A035_StrangersUseUpNoFetchOfALogin(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	c := p.client()
+	p.mustLogin(c)
+	stranger := signer{"made-up", jose.ES256, newEC(t)}
+	for range 3 {
+		if _, err := c.VerifyQRCallback(context.Background(), stranger.sign(t, []byte(`{}`))); err == nil {
+			t.Fatal("a forged callback passes")
+		}
+	}
+	p.locked(func() { p.keys = []signer{{"public:new", jose.ES256, newEC(t)}} })
+	before := p.calls(jwksPath)
+	p.mustLogin(c)
+	if got := p.calls(jwksPath) - before; got != 1 {
+		t.Errorf("the keys were fetched %d times", got)
+	}
+	if _, err := c.VerifyQRCallback(context.Background(), stranger.sign(t, []byte(`{}`))); err == nil || p.calls(jwksPath) != before+1 {
+		t.Error("another forged callback has them fetched again")
+	}
+}
