@@ -120,8 +120,10 @@ func (l *Logins) step(e *entry, now time.Time) (ask bool) {
 	case e.polling == nil:
 		l.plan(e, now, 0)
 	default:
+		// A ping is worth a poll as long as the login has not expired, also where the next one by the clock would come too late. What is put off
+		// here must be put off until later than now, or collect would never end.
 		next, over := e.polling.Next()
-		if !over && (e.ping || !now.Before(next)) {
+		if e.ping || !over && !now.Before(next) {
 			e.asked, e.ping = true, false
 			return true
 		}
