@@ -14,8 +14,11 @@ import (
 func TestSec_A171_PutOffOnesUseUpNothing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	for i := range 1<<16 + 200 {
+	for i := range 1000 {
 		l.send(revoked(revokedURL, fmt.Sprintf("stranger-%d", i), l.clock()))
+	}
+	if kept, taken := l.receiver.Revocations(), l.counted("consent_revoked", "accepted"); float64(kept) != taken {
+		t.Errorf("%d are remembered, and %v were taken", kept, taken)
 	}
 	l.pass(time.Minute)
 	l.want("a real one", revoked(revokedURL, sub, l.clock()), http.StatusOK)

@@ -45,3 +45,10 @@ func (q Queue) Run(ctx context.Context) { q.run(ctx, func(string, []byte) {}) }
 
 // End takes no more.
 func (q Queue) End() { q.end() }
+
+// Revocations is how many withdrawn consents are remembered.
+func (r *Receiver) Revocations() int {
+	r.seenRevocations.mu.Lock()
+	defer r.seenRevocations.mu.Unlock()
+	return len(r.seenRevocations.oldest)
+}

@@ -37,6 +37,9 @@ const (
 type lab struct {
 	t       testing.TB
 	handler http.Handler
+
+	receiver *webhook.Receiver
+
 	metrics *prometheus.Registry
 	logs    *observer.ObservedLogs
 	stop    func() // waits for the queues
@@ -74,6 +77,7 @@ func newLab(t testing.TB, change ...func(l *lab, cfg *webhook.Config)) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.receiver = r
 	l.handler = r.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		l.mu.Lock()
 		l.nexts++
