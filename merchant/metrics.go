@@ -23,7 +23,7 @@ func newMetrics(l *Logins) *metrics {
 		states:       register(r, prometheus.NewCounterVec(opts("logins_total", "Merchant logins that came into a state."), []string{"state"})),
 		limited:      register(r, prometheus.NewCounterVec(opts("limited_total", "Merchant logins refused because there were too many, by limit."), []string{"limit"})),
 		polls:        register(r, prometheus.NewCounter(opts("polls_total", "Times that the provider was asked about a merchant login."))),
-		consentsLost: register(r, prometheus.NewCounter(opts("consents_unkept_total", "Answers about consent that could not be kept."))),
+		consentsLost: register(r, prometheus.NewCounter(opts("consents_not_taken_total", "Merchant logins whose answers to consents could not be handed on."))),
 	}
 	for _, state := range []State{Pending, Approved, Delivered, Declined, Expired, Failed, Canceled} {
 		m.states.WithLabelValues(string(state))
