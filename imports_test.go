@@ -85,12 +85,18 @@ var rules = []rule{
 		atLeast: "forwardauth/fcgi",
 	},
 	{
-		name: "merchant logins, webhooks and outgoing events know neither sites nor cookies: of ours they import vipps and session only",
+		name: "merchant logins, webhooks and outgoing events know neither sites nor cookies: of ours they import vipps, session and what files need only",
 		from: func(p string) bool { return is("outbox")(p) || is("merchant")(p) || is("webhook")(p) },
 		forbid: func(p string) bool {
-			return ours(p) && p != module+"/vipps" && p != module+"/session" && !within(p, module+"/merchant") && !within(p, module+"/webhook") && !within(p, module+"/outbox")
+			return ours(p) && p != module+"/vipps" && p != module+"/session" && p != module+"/internal/ondisk" && !within(p, module+"/merchant") && !within(p, module+"/webhook") && !within(p, module+"/outbox")
 		},
 		atLeast: "outbox",
+	},
+	{
+		name:    "internal/ondisk asks the system, and imports none of ours",
+		from:    is("internal/ondisk"),
+		forbid:  func(p string) bool { return ours(p) && p != module+"/internal/ondisk" || within(p, zap) },
+		atLeast: "internal/ondisk",
 	},
 	{
 		name:    "internal/doctor looks from outside: of ours it imports vipps only",

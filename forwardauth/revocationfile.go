@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/vippsauth/vippsauth/internal/ondisk"
 )
 
 const (
@@ -127,14 +129,15 @@ func (f *RevocationFile) Save(ctx context.Context, lines []byte) error {
 }
 
 // lock opens the file, and makes it when there is none, to be the only one that writes until unlock. It is sure that the file
-// is still the one at the path.
+// is still the one at the path. On a file system without locks single records are safe too: only a Compact by one process in the
+// moment of another's Save could lose one, until the other looks again.
 func (f *RevocationFile) lock(ctx context.Context) (file *os.File, unlock func(), err error) {
 	for {
 		file, err = f.open()
 		if err != nil {
 			return nil, nil, err
 		}
-		busy, err := tryLock(file)
+		busy, err := ondisk.TryLock(file)
 		if err == nil && !busy && f.isAt(file) {
 			return file, func() { _ = file.Close() }, nil // what was written is on the disk already; closing unlocks
 		}
@@ -161,7 +164,7 @@ func (f *RevocationFile) open() (*os.File, error) {
 		return nil, err
 	}
 	if _, err = file.WriteString(revocationsHeader); err == nil {
-		err = syncDir(filepath.Dir(f.path))
+		err = ondisk.SyncDir(filepath.Dir(f.path))
 	}
 	if err != nil {
 		_ = file.Close() // the error before it says more
@@ -243,5 +246,5 @@ func (f *RevocationFile) replace(text []byte, old fs.FileInfo) error {
 		_ = os.Remove(fresh.Name()) // the error before it says more
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return ondisk.SyncDir(filepath.Dir(path))
 }

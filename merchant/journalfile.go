@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/vippsauth/vippsauth/internal/ondisk"
 )
 
 const (
@@ -34,7 +36,7 @@ func openJournal(path string) (*journalFile, error) {
 	}
 	busy := false
 	if err == nil {
-		busy, err = tryLock(file)
+		busy, err = ondisk.TryLock(file)
 	}
 	if err != nil || busy || !f.isThere() {
 		_ = file.Close() // nothing was written
@@ -114,7 +116,7 @@ func (f *journalFile) replace(text []byte) error {
 		return err
 	}
 	name := fresh.Name()
-	if _, err = tryLock(fresh); err == nil {
+	if _, err = ondisk.TryLock(fresh); err == nil {
 		_, err = fresh.Write(text)
 	}
 	if err == nil {
@@ -130,5 +132,5 @@ func (f *journalFile) replace(text []byte) error {
 	}
 	_ = f.file.Close() // it is nobody's any more
 	f.file = fresh
-	return syncDir(filepath.Dir(path))
+	return ondisk.SyncDir(filepath.Dir(path))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vippsauth/vippsauth/internal/ondisk"
 	"github.com/vippsauth/vippsauth/session"
 )
 
@@ -51,7 +52,7 @@ func (o *Outbox) save(body []byte) (string, error) {
 		_ = os.Remove(file.Name()) // the error before it says more
 		return "", err
 	}
-	if err := o.syncDir(); err != nil {
+	if err := ondisk.SyncDir(o.cfg.Dir); err != nil {
 		_ = os.Remove(o.path(name)) // the caller is told that it is not kept
 		return "", err
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package merchant
+package ondisk
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// tryLock locks a file for this process alone, until it is closed, and reports whether another has done so before. On a file
-// system without locks everybody gets one: there each process needs a journal of its own.
-func tryLock(file *os.File) (busy bool, err error) {
+// TryLock locks a file for this process alone, until it is closed, and reports whether another has done so before. On a file
+// system without locks everybody gets one: the caller says what that means.
+func TryLock(file *os.File) (busy bool, err error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK), errors.Is(err, syscall.EINTR):
@@ -21,8 +21,8 @@ func tryLock(file *os.File) (busy bool, err error) {
 	return false, err
 }
 
-// syncDir makes a new name in a directory last.
-func syncDir(path string) error {
+// SyncDir makes a new name in a directory last, where the file system can do that.
+func SyncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err
