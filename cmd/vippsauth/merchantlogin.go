@@ -53,7 +53,7 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 		Args: noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.phone, "phone", "", "the person's number with its country code (also "+phoneEnv+")")
+	f.StringVar(&m.phone, "phone", "", "the person's number, with its country code unless market says it (also "+phoneEnv+")")
 	f.StringVar(&m.customerToken, "customer-token", "", "in place of a number: what a till got from the code in the person's app")
 	f.DurationVar(&m.expiresIn, "expires-in", 0, "how long the person has to answer, 1m to 15m (Vipps' default is about 10m)")
 	f.BoolVar(&m.legacyHint, "legacy-hint", false, "name the number as older agreements want it (Norwegian numbers only)")
@@ -63,13 +63,14 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 	}
 	sf := addSettings(cmd, nil)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := p.clientAlone(cmd, sf)
+		client, market, err := p.clientAlone(cmd, sf)
 		if err != nil {
 			return err
 		}
 		if m.phone == "" && m.customerToken == "" {
 			m.phone = environment(p.environ)[phoneEnv]
 		}
+		m.phone = ofMarket(m.phone, market)
 		if (m.phone == "") == (m.customerToken == "") {
 			return &failure{errors.New("say who is to log in: --phone 4712345678, or --customer-token")}
 		}
@@ -78,21 +79,28 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 	return cmd
 }
 
-// clientAlone is the client of the settings, of which nothing else is looked at.
-func (p *program) clientAlone(cmd *cobra.Command, sf *settingsFlags) (*vipps.Client, error) {
+// ofMarket gives a number that has no country code the one of the market, as the merchant API does.
+func ofMarket(phone, market string) string {
+	if msisdn, ok := vipps.NormalizePhone(phone, market); ok {
+		return msisdn
+	}
+	return phone
+}
+
+// clientAlone is the client of the settings and its market; nothing else of them is looked at.
+func (p *program) clientAlone(cmd *cobra.Command, sf *settingsFlags) (client *vipps.Client, market string, err error) {
 	c, rep := p.load(cmd, sf)
 	if !rep.incomplete {
 		c.checkProvider(rep)
 	}
 	if len(rep.problems) == 0 {
-		client, err := vipps.New(c.vippsConfig(c.expectedIssuer()))
-		if err == nil {
-			return client, nil
+		if client, err = vipps.New(c.vippsConfig(c.expectedIssuer())); err == nil {
+			return client, c.market, nil
 		}
 		rep.addErrors(err)
 	}
 	rep.print(p.stderr)
-	return nil, errReported
+	return nil, "", errReported
 }
 
 // merchantLogin starts a login and waits for its end.
@@ -223,19 +231,19 @@ Exit code 0 means that the answer is on standard output: "yes" or "no", or with 
 		Args:    noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&phone, "phone", "", "the person's number with its country code (also "+phoneEnv+")")
+	f.StringVar(&phone, "phone", "", "the person's number, with its country code unless market says it (also "+phoneEnv+")")
 	f.Lookup("phone").Annotations = map[string][]string{kindAnnotation: {"number"}}
 	f.BoolVar(&asJSON, "json", false, "print the answer as JSON")
 	sf := addSettings(cmd, nil)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := p.clientAlone(cmd, sf)
+		client, market, err := p.clientAlone(cmd, sf)
 		if err != nil {
 			return err
 		}
 		if phone == "" {
 			phone = environment(p.environ)[phoneEnv]
 		}
-		exists, err := client.UserExists(cmd.Context(), phone)
+		exists, err := client.UserExists(cmd.Context(), ofMarket(phone, market))
 		var config *vipps.ConfigError
 		switch {
 		case errors.As(err, &config):
