@@ -103,7 +103,7 @@ func TestOperatorPageWithoutScripts(t *testing.T) {
 	if got := lab.form("op", path+"/cancel", nil); got.Status != http.StatusSeeOther || got.Header.Get("Location") != "/_vipps/merchant/"+path {
 		t.Errorf("cancel: %d %v", got.Status, got.Header)
 	}
-	if got := lab.look("op", path); !strings.Contains(got.Body, "Canceled") {
+	if got := lab.look("op", path); !strings.Contains(got.Body, "Cancelled") {
 		t.Errorf("canceled: %s", got.Body)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -190,4 +191,12 @@ func (o *Outbox) postpone(name string, why error, unusable bool) {
 
 func (o *Outbox) tellAway(err error, wait time.Duration) {
 	o.log.Warn("the receiver of events is away, and they are kept", zap.Int("waiting", o.Waiting()), zap.Duration("retry_after", wait.Round(time.Second)), zap.Error(hideURL(err)))
+}
+
+// hideURL takes the URL out of an error of net/http: it may hold a secret.
+func hideURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
 }

@@ -1,9 +1,6 @@
 package outbox
 
 import (
-	"errors"
-	"net/url"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -26,12 +23,4 @@ func newMetrics(reg prometheus.Registerer, o *Outbox) *metrics {
 		}, func() float64 { return float64(o.Waiting()) }))
 	}
 	return m
-}
-
-// hideURL takes the URL out of an error of net/http: it may hold a secret.
-func hideURL(err error) error {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
-	}
-	return err
 }

@@ -37,6 +37,11 @@
 // Vipps has withdrawn this flow. [Client.VerifyQRCallback] reads what comes when somebody scans a code, and [Client.FinishQRLogin] or
 // [Client.FinishQRRedirect] finishes the login.
 //
+// # Consents and partners
+//
+// With the scope delegatedConsents or customFlow the provider tells once what a person answered, and [User.Consents] reads it. With
+// [ClientAuthPartner] a partner's keys log people in for another merchant, whom Config.MerchantSerialNumber names.
+//
 // # Webhooks
 //
 // [Client.RegisterWebhook], [Client.Webhooks] and [Client.DeleteWebhook] manage them. A [WebhookVerifier] tells what is rightly signed,
