@@ -39,7 +39,7 @@ type lab struct {
 	clock  *clock
 
 	config forwardauth.Config
-	outlet http.RoundTripper // of the browsers; nil is http.DefaultTransport
+	outlet http.RoundTripper // of the browsers; nil is ownTransport
 
 	mu      sync.Mutex
 	seen    []*http.Request // by the app
@@ -236,7 +236,7 @@ func (b *browser) send(method, target string, header http.Header, body string) a
 	}
 	outlet := b.lab.outlet
 	if outlet == nil {
-		outlet = http.DefaultTransport
+		outlet = ownTransport
 	}
 	w, err := outlet.RoundTrip(r)
 	if err != nil {
@@ -412,3 +412,7 @@ func (l *lab) takeTurns(choose func(path string) http.Handler) {
 	defer l.mu.Unlock()
 	l.balance = choose
 }
+
+// ownTransport is the default one, but for that httptest closes the connections of that one whenever a test ends, under
+// the requests of others too.
+var ownTransport = http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one

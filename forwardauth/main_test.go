@@ -11,6 +11,7 @@ import (
 // TestMain fails the run when a goroutine is left behind: an engine has none of its own.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		ownTransport.CloseIdleConnections()
 		if t, ok := http.DefaultTransport.(*http.Transport); ok {
 			t.CloseIdleConnections()
 		}
