@@ -22,7 +22,7 @@ const (
 
 	fullPause     = 30 * time.Second // to try again where too many wait
 	providerPause = time.Minute      // and where the provider says 429 and not until when
-	maxToken      = 4096
+	maxToken      = 2 << 10          // as the client takes them
 	maxReturnTo   = 2048
 )
 
