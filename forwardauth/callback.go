@@ -250,7 +250,9 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		return
 	}
 	d := e.newSession(login, now, false)
-	if op, _ := e.session(s, r.Header, now); op != nil && op.data.Sub != d.Sub || e.overtaken(a, byLogin, now) {
+	op, _ := e.session(s, r.Header, now)
+	replaces := op != nil && op.data.Sub != d.Sub || e.overtaken(a, byLogin, now)
+	if replaces {
 		if a.Pending.Silent && !a.Clicked {
 			redirect(w, r, s.at(a.ReturnTo))
 			return
@@ -258,7 +260,9 @@ func (e *Engine) attemptSucceeded(w http.ResponseWriter, r *http.Request, s *sit
 		another = true
 	}
 	another = another || a.Pending.Silent && wasAnothers(s, r.Header, d.Sub)
-	if a.Confirm || e.confirms(another) {
+	// A login for a policy may have begun over a session, by nothing but a link: that puts nobody in another's place.
+	byLink := replaces && !a.Clicked && a.Pending.ACRValues != e.client.ACRValues()
+	if a.Confirm || byLink || e.confirms(another) {
 		e.askPerson(w, r, s, a, d, resultConfirm)
 		return
 	}
