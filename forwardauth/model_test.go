@@ -53,7 +53,6 @@ type world struct {
 	flights  []*flight
 	results  []*modelResult
 	codes    map[string]string // of logins that land, to whose they are
-	subs     map[string]string // of people, as the provider calls them
 	stats    map[string]int
 }
 
