@@ -105,6 +105,10 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch answer.status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="vippsauth merchant"`)
+		if r.ContentLength != 0 {
+			h.Set("Connection", "close") // or the answer would wait for a stranger's body, and then the connection
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+		}
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", answer.allow)
 	case http.StatusRequestEntityTooLarge:
