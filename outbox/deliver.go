@@ -183,8 +183,11 @@ func (o *Outbox) postpone(name string, why error, unusable bool) {
 		return
 	}
 	mend := "it is sent again until the receiver of consent_url takes it with a 2xx"
-	if unusable {
+	switch {
+	case errors.Is(why, errUnusable):
 		mend = "put the cookie key back with which it was kept, behind the new one in cookie_keys, until it has been delivered"
+	case unusable:
+		mend = "make consent_dir readable to the user that runs vippsauth"
 	}
 	o.log.Error("an event was not delivered, and is kept", zap.String("event", idOf(name)), zap.Error(why), zap.String("mend", mend))
 }

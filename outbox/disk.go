@@ -68,15 +68,6 @@ func (o *Outbox) tryOut() error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-func (o *Outbox) syncDir() error {
-	dir, err := os.Open(o.cfg.Dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = dir.Close() }() // it was only read
-	return dir.Sync()
-}
-
 // seal writes an event as sealed lines. Each says of which file it is, and which of how many, so that none can be put elsewhere.
 func (o *Outbox) seal(name string, body []byte) ([]byte, error) {
 	pieces := (len(body) + pieceLength - 1) / pieceLength

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -64,11 +66,30 @@ func (c *config) checkEvents(rep *report) {
 		}
 		return
 	}
+	if dir := c.eventsDir(); dir != "" && !rep.has("consent_dir") {
+		if err := mayKeepFilesIn(dir); err != nil {
+			rep.add(problem{rep.source("consent_dir"), "consent_dir", "can't be written to: " + reasonOf(err), "let the user that runs vippsauth write to " + dir + ", or name another directory"})
+		}
+	}
 	cfg := outbox.Config{URL: c.consentURL, Secret: c.consentSecret, Dir: c.eventsDir()}
 	rep.addErrors(cfg.Check())
 	if len(c.scopesOfAll(vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow)) == 0 {
 		rep.warn(problem{rep.source("consent_url"), "consent_url", "gets nothing, since no scope asks for consents", "add delegatedConsents or customFlow to scopes"})
 	}
+}
+
+// mayKeepFilesIn returns why files can't be kept in a directory, which may be yet to be made, as far as can be told without a trace.
+func mayKeepFilesIn(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return mayCreateIn(filepath.Dir(dir))
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return errors.New("it is a file")
+	}
+	return mayCreateIn(dir)
 }
 
 // scopesOfAll are those of the given scopes that any site asks for.

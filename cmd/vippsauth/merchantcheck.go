@@ -28,6 +28,11 @@ func (c *config) checkMerchant(rep *report, client *vipps.Client, keys session.K
 	rep.addErrors(err)
 	_, err = merchant.NewAPI(merchant.APIConfig{Logins: new(merchant.Logins), Callers: c.merchant.callers})
 	rep.addErrors(err)
+	if path := c.merchant.file; path != "" && !rep.has("merchant_file") {
+		if err := mayKeepIn(path); err != nil {
+			rep.warn(problem{rep.source("merchant_file"), "merchant_file", "cannot be written, so that a restart loses the logins that wait: " + reasonOf(err), "let the user that runs vippsauth write to " + path + " and its directory, or name another file"})
+		}
+	}
 	if engine != nil && len(c.merchant.operators) > 0 {
 		_, err := engine.ForPeople(c.merchant.operators, nil)
 		rep.addErrors(err)

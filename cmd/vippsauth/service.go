@@ -26,6 +26,7 @@ const (
 	answerTimeout     = 60 * time.Second // reading and answering one of a browser, calls to the provider included
 	idleTimeout       = 120 * time.Second
 	drainTimeout      = 10 * time.Second
+	opsDrainTimeout   = 2 * time.Second  // of /healthz, /readyz and /metrics
 	stallTime         = 10 * time.Second // a client may take none of our answer
 	appStallTime      = 60 * time.Second // … or of an application's, where the phone is in a tunnel
 	revocationsWait   = 2 * time.Second  // for what sessions were ended before the start; a disk that hangs doesn't hold it up longer
@@ -69,8 +70,7 @@ func (s *service) run(ctx context.Context) error {
 	defer stopRevocations() // after the last request, which may be a logout
 	stopMerchant := s.runMerchant(ctx)
 	defer stopMerchant()
-	defer s.runReceiver(ctx)()
-	defer s.runQR(ctx)()
+	defer together(s.runReceiver(ctx), s.runQR(ctx)) // before what they have an effect on
 
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+4)
@@ -142,9 +142,9 @@ func (s *service) run(ctx context.Context) error {
 	}
 	s.ops.ready.Store(false)
 	endWatch()
-	s.drain(requests, front)
+	s.drain(requests, drainTimeout, front)
 	endRequests()
-	s.drain(context.WithoutCancel(ctx), []stopper{internal})
+	s.drain(context.WithoutCancel(ctx), opsDrainTimeout, []stopper{internal})
 	running.Wait()
 	s.log.Info("stopped")
 	return err
@@ -184,9 +184,18 @@ type stopper interface {
 	Close() error
 }
 
-// drain stops servers from taking requests, waits for those under way, and ends what is left after drainTimeout.
-func (s *service) drain(ctx context.Context, servers []stopper) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+// together calls them at the same time, and waits.
+func together(stops ...func()) {
+	var stopping sync.WaitGroup
+	for _, stop := range stops {
+		stopping.Go(stop)
+	}
+	stopping.Wait()
+}
+
+// drain stops servers from taking requests, waits for those under way, and ends what is left after timeout.
+func (s *service) drain(ctx context.Context, timeout time.Duration, servers []stopper) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var waiting sync.WaitGroup
 	for _, srv := range servers {
