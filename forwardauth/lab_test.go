@@ -415,4 +415,4 @@ func (l *lab) takeTurns(choose func(path string) http.Handler) {
 
 // ownTransport is the default one, but for that httptest closes the connections of that one whenever a test ends, under
 // the requests of others too.
-var ownTransport = http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+var ownTransport = http.DefaultTransport.(*http.Transport).Clone()
