@@ -90,3 +90,16 @@ func (cb Callback) checkIssuer(c *Client, md *metadata) error {
 	}
 	return nil
 }
+
+// checkCode returns the provider's error, if that is what came, or our own where there is no code.
+func (cb Callback) checkCode(c *Client) error {
+	switch {
+	case cb.Error != "":
+		e := c.fail(StageAuthorize, cb.Error, "")
+		e.Description = cb.Description
+		return e
+	case cb.Code == "":
+		return c.fail(StageAuthorize, CodeMissingCode, "neither code nor error")
+	}
+	return nil
+}

@@ -223,15 +223,11 @@ func (c *Client) FinishMerchantLogin(ctx context.Context, query url.Values, find
 	if err != nil {
 		return nil, nil, err
 	}
-	switch {
-	case cb.HasIssuer && cb.Issuer != c.cfg.Issuer:
+	if cb.HasIssuer && cb.Issuer != c.cfg.Issuer { // where there is none, Vipps keeps to its documents
 		return nil, nil, c.fail(StageAuthorize, CodeIssuerMismatch, "iss of the callback is another issuer")
-	case cb.Error != "":
-		e := c.fail(StageAuthorize, cb.Error, "")
-		e.Description = cb.Description
-		return nil, nil, e
-	case cb.Code == "":
-		return nil, nil, c.fail(StageAuthorize, CodeMissingCode, "neither code nor error")
+	}
+	if err := cb.checkCode(c); err != nil {
+		return nil, nil, err
 	}
 	got, err := c.grant(ctx, md, url.Values{"grant_type": {grantCIBARedirect}, "code": {cb.Code}}, cb.Code)
 	if err != nil {

@@ -244,13 +244,8 @@ func (c *Client) FinishLogin(ctx context.Context, p *PendingLogin, query url.Val
 	if err := cb.checkIssuer(c, md); err != nil {
 		return nil, err
 	}
-	if cb.Error != "" {
-		e := c.fail(StageAuthorize, cb.Error, "")
-		e.Description = cb.Description
-		return nil, e
-	}
-	if cb.Code == "" {
-		return nil, c.fail(StageAuthorize, CodeMissingCode, "neither code nor error")
+	if err := cb.checkCode(c); err != nil {
+		return nil, err
 	}
 	got, err := c.redeem(ctx, md, p, cb.Code)
 	if err != nil {

@@ -147,13 +147,8 @@ func (c *Client) FinishQRRedirect(ctx context.Context, query url.Values) (*Login
 	if err := cb.checkIssuer(c, md); err != nil {
 		return nil, err
 	}
-	if cb.Error != "" {
-		e := c.fail(StageAuthorize, cb.Error, "")
-		e.Description = cb.Description
-		return nil, e
-	}
-	if cb.Code == "" {
-		return nil, c.fail(StageAuthorize, CodeMissingCode, "neither code nor error")
+	if err := cb.checkCode(c); err != nil {
+		return nil, err
 	}
 	return c.finishQR(ctx, url.Values{"grant_type": {grantQRRedirect}, "code": {cb.Code}}, "", cb.Code)
 }

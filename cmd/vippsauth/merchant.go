@@ -157,18 +157,11 @@ func (s *service) runMerchant(ctx context.Context) (stop func()) {
 	if s.merchant == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	return inBackground(ctx, func(ctx context.Context) {
 		if err := s.merchant.logins.Run(ctx); err != nil {
 			s.log.Error("merchant logins stopped", zap.Error(err))
 		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	})
 }
 
 // endMerchantWaits lets answers that wait for a person end as soon as a server begins to stop.

@@ -147,14 +147,7 @@ func (s *service) runQR(ctx context.Context) (stop func()) {
 	if s.qr == nil || s.qr.receiver == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	return inBackground(ctx, func(ctx context.Context) {
 		_ = s.qr.receiver.Run(ctx) // its only end is that of ctx
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/vippsauth/vippsauth/webhook"
 )
@@ -28,6 +29,22 @@ func (s *service) buildReceivers(c *config) error {
 	return nil
 }
 
+// withOthers puts what isn't the engine's in front of main: what Vipps posts, and the merchant's logins. Checks, and an application's
+// requests, come by none of it.
+func (s *service) withOthers(main http.Handler) http.Handler {
+	if s.receiver == nil && s.qr == nil && s.merchant == nil {
+		return main
+	}
+	others := s.received(s.receivedQR(s.withMerchant(main)))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, ownPrefix) || strings.HasPrefix(r.URL.Path, authzPrefix) {
+			main.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
+}
+
 // received has webhooks received before next sees anything of them.
 func (s *service) received(next http.Handler) http.Handler {
 	if s.receiver == nil {
@@ -41,14 +58,7 @@ func (s *service) runReceiver(ctx context.Context) (stop func()) {
 	if s.receiver == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	return inBackground(ctx, func(ctx context.Context) {
 		_ = s.receiver.Run(ctx) // its only end is that of ctx
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	})
 }

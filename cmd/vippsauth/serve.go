@@ -89,7 +89,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	if err := s.buildReceivers(c); err != nil {
 		return err
 	}
-	s.handler = s.received(s.receivedQR(s.withMerchant(s.mainHandler(c))))
+	s.handler = s.withOthers(s.mainHandler(c))
 	c.printRegistration(p.stdout, rep.registrations)
 	c.printWebhooks(p.stdout)
 	c.printQR(p.stdout)

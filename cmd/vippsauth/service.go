@@ -184,6 +184,20 @@ type stopper interface {
 	Close() error
 }
 
+// inBackground starts what outlives ctx until stop, which waits for its end.
+func inBackground(ctx context.Context, run func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
 // together calls them at the same time, and waits.
 func together(stops ...func()) {
 	var stopping sync.WaitGroup
