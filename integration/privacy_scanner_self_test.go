@@ -8,6 +8,7 @@ import (
 	"html"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +69,8 @@ func TestSec_E026_NationalNumbersAreRecognized(t *testing.T) {
 	for text, want := range map[string]int{
 		valid: 1, "nin=" + valid + "&": 1, `"` + valid + `"`: 1, valid + " " + valid: 2, "." + valid: 1,
 		synthetic: 0, valid + "0": 0, "1" + valid: 0, valid[:10] + string('0'+(valid[10]-'0'+1)%10): 0, "0." + valid: 0, numberOf("321203"): 0,
+		"%20" + valid: 1, "%3D" + valid: 1, "%C3" + valid: 1, `\n` + valid: 1, "_" + valid + "_": 1, // escaped
+		"e" + valid: 0, valid + "f": 0, os.TempDir() + "/TestX_" + valid + "/001": 0, os.TempDir() + "/TestX/" + valid: 1, "/TestX_" + valid: 1,
 	} {
 		n := 0
 		realNumbers(text, func(int) { n++ })
