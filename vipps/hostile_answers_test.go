@@ -95,7 +95,7 @@ func TestSec_C074_A079_A080_AnswersWithoutMeasure(t *testing.T) {
 				if strings.Contains(err.Error(), "Wi-Fi") || len(err.Error()) > 2000 {
 					t.Errorf("the error is the provider's to write: %.200s", err)
 				}
-				if took > 3*time.Second {
+				if took > 8*time.Second {
 					t.Errorf("it took %s", took)
 				}
 				// All that was asked for meanwhile, by this test's provider too.
@@ -172,12 +172,12 @@ func TestSec_D04_C074_SlowAnswers(t *testing.T) {
 		answer       http.HandlerFunc
 		least, bound time.Duration
 	}{
-		"no headers":         {silent, 4 * time.Second, 8 * time.Second},
-		"a byte each second": {drip(`{"access_token"`), 9 * time.Second, 13 * time.Second},
+		"no headers":         {silent, 4 * time.Second, 9 * time.Second},
+		"a byte each second": {drip(`{"access_token"`), 9 * time.Second, 18 * time.Second},
 		"the error, slowly": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadGateway)
 			drip("{")(w, r)
-		}, 9 * time.Second, 13 * time.Second},
+		}, 9 * time.Second, 18 * time.Second},
 	} {
 		for endpoint, path := range providerPaths {
 			p := newProvider(t)
@@ -202,8 +202,8 @@ func TestSec_D04_C074_SlowAnswers(t *testing.T) {
 		issuer       string
 		least, bound time.Duration
 	}{
-		"dial": {"http://" + full(t) + "/", time.Second, 5 * time.Second},
-		"TLS":  {"https://" + mute(t) + "/", 2 * time.Second, 6 * time.Second},
+		"dial": {"http://" + full(t) + "/", time.Second, 9 * time.Second},
+		"TLS":  {"https://" + mute(t) + "/", 2 * time.Second, 9 * time.Second},
 	} {
 		c := newClient(t, vipps.Config{Issuer: tt.issuer, ClientID: clientID, ClientSecret: clientSecret})
 		all.Go(func() {

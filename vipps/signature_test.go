@@ -200,7 +200,7 @@ func TestSec_A187_HugeTokensAreCheap(t *testing.T) {
 		if err := c.CheckHeader(raw); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
-		if took := time.Since(start); took > time.Second { // some milliseconds without the race detector
+		if took := time.Since(start); took > 5*time.Second { // some milliseconds without the race detector
 			t.Errorf("%s: took %v", name, took)
 		}
 	}

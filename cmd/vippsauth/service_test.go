@@ -138,10 +138,13 @@ func TestSec_C070_Oversize(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := r.dial(t, request)
-			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Skipf("the connection was reset before the answer could be read: %v", err)
+			var res *http.Response
+			for try := 1; res == nil; try++ { // a reset may overtake the answer, since what was sent isn't all read
+				a, err := http.ReadResponse(bufio.NewReader(r.dial(t, request)), nil)
+				if err != nil && try == 20 {
+					t.Fatal(err)
+				}
+				res = a
 			}
 			defer res.Body.Close()
 			if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
@@ -164,7 +167,7 @@ func TestSec_C071_SlowHeaders(t *testing.T) {
 	if _, err := io.ReadAll(slow); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took < 4*time.Second || took > 8*time.Second {
+	if took := time.Since(began); took < 4*time.Second || took > 12*time.Second {
 		t.Errorf("cut off after %s", took)
 	}
 }
