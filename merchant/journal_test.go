@@ -106,6 +106,7 @@ func TestSec_A145_NoOracleAfterARestart(t *testing.T) {
 		op := newProvider(t)
 		op.begin = func(url.Values) *httptest.ResponseRecorder { return refuse("unknown_user_id") }
 		l := newLab(t, op, func(c *merchant.Config) { c.File = file })
+		synctest.Wait() // or it would be kept with all that there is when the file is first written
 		s := l.begin("till", kari)
 		time.Sleep(time.Second)
 		l.cancel()

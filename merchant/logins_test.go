@@ -20,7 +20,7 @@ import (
 const kari = "4712345678"
 
 // The whole way of a login, from the start to the result.
-func TestLogin(t *testing.T) {
+func TestSec_A140_A152_Login(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		op := newProvider(t)
@@ -51,8 +51,8 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// How logins end that nobody says yes to.
-func TestEnds(t *testing.T) {
+// How logins end that nobody says yes to: whatever the reason, nobody asks the provider about them any more.
+func TestSec_A143_Ends(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name   string

@@ -126,7 +126,7 @@ func TestLastWords(t *testing.T) {
 
 // Attack: a login's id is pinged over and over, by whoever has found it out. That makes one poll out of turn and no more;
 // what isn't ours, or isn't pending, makes none.
-func TestSec_A149_PingsMakeOnePoll(t *testing.T) {
+func TestSec_A148_A149_PingsMakeOnePoll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		op := newProvider(t)
@@ -372,7 +372,7 @@ func TestSec_D30_PollsAreSpread(t *testing.T) {
 // Attack on the provider: a thousand logins begin at once, all of them are told to slow down, and the process dies while it
 // asks. Each keeps to its own interval throughout, no two polls of one are under way at once, only so many of all,
 // and after the restart all go on.
-func TestSec_D30_AThousandLoginsAndARestart(t *testing.T) {
+func TestSec_A141_A142_D30_AThousandLoginsAndARestart(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/merchant_logins"
 	synctest.Test(t, func(t *testing.T) {

@@ -50,6 +50,7 @@ type provider struct {
 	poll     func(a *asked) *httptest.ResponseRecorder
 	away     bool
 	stubborn bool // gives everybody the same time
+	unnamed  bool // names no interval, and so means five seconds
 	loose    bool // redeems codes twice, and takes its time with userinfo
 }
 
@@ -166,7 +167,11 @@ func (p *provider) authentication(form url.Values) *httptest.ResponseRecorder {
 	a := &asked{id: rand.Text(), phone: strings.TrimPrefix(form.Get("login_hint"), "urn:msisdn:"), message: form.Get("binding_message"), gap: time.Hour, begun: time.Now()}
 	a.answered = a.begun
 	p.logins[a.id] = a
-	return answer(200, map[string]any{"auth_req_id": a.id, "expires_in": lifetime, "interval": p.interval})
+	ack := map[string]any{"auth_req_id": a.id, "expires_in": lifetime, "interval": p.interval}
+	if p.unnamed {
+		delete(ack, "interval")
+	}
+	return answer(200, ack)
 }
 
 func (p *provider) polled(r *http.Request, latency time.Duration) (*httptest.ResponseRecorder, error) {

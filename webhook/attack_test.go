@@ -11,7 +11,7 @@ import (
 
 // Attack: somebody knows the address, and sends withdrawn consents without end. They are put off, and must not use up what is
 // remembered: Vipps' own would be answered as if they had come before, and not be sent again.
-func TestSec_A171_PutOffOnesUseUpNothing(t *testing.T) {
+func TestSec_A170_PutOffOnesUseUpNothing(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	for i := range 1000 {

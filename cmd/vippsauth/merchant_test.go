@@ -33,6 +33,7 @@ type till struct {
 	t         *testing.T
 	emu       *emulator.Server
 	site, tls string // addresses
+	ops       string
 	stop      func()
 	done      chan error
 }
@@ -50,7 +51,7 @@ func startTill(t *testing.T, change func(c *config), logger ...*zap.Logger) *til
 	change(c)
 	s := &service{log: append(logger, zap.NewNop())[0], ops: newOps(), proxies: c.isSidecar()}
 	s.site, s.opsLn = []net.Listener{anywhere(t)}, anywhere(t)
-	out := &till{t: t, emu: emu, site: s.site[0].Addr().String(), done: make(chan error, 1)}
+	out := &till{t: t, emu: emu, site: s.site[0].Addr().String(), ops: s.opsLn.Addr().String(), done: make(chan error, 1)}
 	if c.merchant.certificate != "" {
 		s.callers = anywhere(t)
 		out.tls = s.callers.Addr().String()
@@ -58,7 +59,10 @@ func startTill(t *testing.T, change func(c *config), logger ...*zap.Logger) *til
 	if err := s.build(c, emu.Issuer); err != nil {
 		t.Fatal(err)
 	}
-	s.handler = s.withMerchant(s.mainHandler(c))
+	if err := s.buildReceivers(c); err != nil {
+		t.Fatal(err)
+	}
+	s.handler = s.withOthers(s.mainHandler(c)) // as serve puts it together
 	ctx, cancel := context.WithCancel(context.Background())
 	out.stop = cancel
 	go func() { out.done <- s.run(ctx); close(out.done) }()

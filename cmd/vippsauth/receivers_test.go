@@ -48,6 +48,18 @@ func post(h http.Handler, target, body string, header map[string]string) int {
 	return w.Code
 }
 
+// signedWith are the headers of a webhook to http://localhost:4190/hooks.
+func signedWith(secret string, now time.Time, body string) map[string]string {
+	date, sum := now.UTC().Format(http.TimeFormat), sha256.Sum256([]byte(body))
+	content := base64.StdEncoding.EncodeToString(sum[:])
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("POST\n/hooks\n" + date + ";localhost:4190;" + content))
+	return map[string]string{
+		"Authorization": "HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=" + base64.StdEncoding.EncodeToString(mac.Sum(nil)),
+		"X-Ms-Date":     date, "X-Ms-Content-Sha256": content,
+	}
+}
+
 // Attack: webhooks are sent to a service that nobody has told of any. It receives none until a secret says whose they are, and the one that nobody
 // signs, none until a secret says where.
 func TestSec_A170_ReceiversAreOff(t *testing.T) {
@@ -87,14 +99,7 @@ func TestReceivers_EndSessions(t *testing.T) {
 	if code := post(h, "/_vipps/consent-revoked/"+revokedSecret, body, nil); code != http.StatusOK {
 		t.Errorf("a withdrawal: %d", code)
 	}
-	date, sum := now.UTC().Format(http.TimeFormat), sha256.Sum256([]byte(`{"auth_req_id":"a"}`))
-	content := base64.StdEncoding.EncodeToString(sum[:])
-	mac := hmac.New(sha256.New, []byte(hookSecret))
-	mac.Write([]byte("POST\n/hooks\n" + date + ";localhost:4190;" + content))
-	header := map[string]string{
-		"Authorization": "HMAC-SHA256 SignedHeaders=x-ms-date;host;x-ms-content-sha256&Signature=" + base64.StdEncoding.EncodeToString(mac.Sum(nil)),
-		"X-Ms-Date":     date, "X-Ms-Content-Sha256": content,
-	}
+	header := signedWith(hookSecret, now, `{"auth_req_id":"a"}`)
 	if code := post(h, "/_vipps/webhook", `{"auth_req_id":"a"}`, header); code != http.StatusOK {
 		t.Errorf("a ping: %d", code)
 	}
