@@ -17,7 +17,7 @@ import (
 )
 
 // Whatever goes wrong, the log says that it does, seldom, and not with whom.
-func TestLogsTellNobody(t *testing.T) {
+func TestSec_A150_LogsTellNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		op := newProvider(t)
