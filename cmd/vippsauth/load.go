@@ -155,7 +155,7 @@ func readEnvironment(environ map[string]string, table map[string]*setting, rep *
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
 		s, fromFile := settingOf(name, table)
 		switch {
-		case name == configEnv, name == doctorCookieEnv, s == nil && serviceLink.MatchString(name):
+		case name == configEnv, name == doctorCookieEnv, name == phoneEnv, s == nil && serviceLink.MatchString(name):
 		case s == nil:
 			rep.add(problem{source: name, what: "unknown variable", mend: didYouMean(name, known)})
 		case fromFile:

@@ -47,7 +47,7 @@ devices, never on a web page, and each login costs what your agreement says.
 
 Progress goes to standard error. Standard output gets the claims, or with --json a line
 for each state: "pending" with the code, then "approved" with the claims, or "declined",
-"expired" or "failed". Exit code 0 means approved.`,
+"expired", "failed" or, by Ctrl-C, "canceled". Exit code 0 means approved.`,
 		Example: `  vippsauth merchant-login --phone 4712345678 --scopes "openid name" --config vippsauth.yaml
   VIPPSAUTH_PHONE="+47 123 45 678" vippsauth ciba --json --config vippsauth.yaml`,
 		Args: noArgs,
@@ -71,8 +71,11 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 			m.phone = environment(p.environ)[phoneEnv]
 		}
 		m.phone = ofMarket(m.phone, market)
-		if (m.phone == "") == (m.customerToken == "") {
+		switch {
+		case m.phone == "" && m.customerToken == "":
 			return &failure{errors.New("say who is to log in: --phone 4712345678, or --customer-token")}
+		case m.phone != "" && m.customerToken != "":
+			return &failure{errors.New("--phone and --customer-token may mean two people; give one of them")}
 		}
 		return p.merchantLogin(cmd.Context(), client, &m)
 	}
@@ -82,7 +85,7 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 // ofMarket gives a number that has no country code the one of the market, as the merchant API does.
 func ofMarket(phone, market string) string {
 	if msisdn, ok := vipps.NormalizePhone(phone, market); ok {
-		return msisdn
+		return "+" + msisdn
 	}
 	return phone
 }

@@ -140,7 +140,11 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("--%s needs a value", missing.GetSpecifiedName())
 	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return fmt.Errorf("--%s has a value that can't be used", invalid.GetFlag().Name)
+		hint := ""
+		if invalid.GetFlag().Value.Type() == "duration" {
+			hint = "; write it with its unit, as 90s or 5m"
+		}
+		return fmt.Errorf("--%s has a value that can't be used%s", invalid.GetFlag().Name, hint)
 	}
 	return errors.New("a flag can't be understood; flags are written --name value")
 }
