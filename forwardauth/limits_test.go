@@ -190,11 +190,12 @@ func TestSec_C010_UnconfiguredHeadersInForwardAuth(t *testing.T) {
 	}
 }
 
-// A national identity number goes to the app that was set up to get it, and never to a script of a page.
+// A national identity number goes to the app that was set up to get it, and never to a script of a page. A script gets an
+// address as an object, where the app's header has it as text.
 func TestSec_B072_MeHasNoNationalIdentityNumber(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func(c *forwardauth.Config) {
-		c.Headers, c.Scopes = []string{"default", "X-Vipps-Nin=nin"}, append(c.Scopes, "nin")
+		c.Headers, c.Scopes = []string{"default", "X-Vipps-Nin=nin", "X-Vipps-Address=address"}, append(c.Scopes, "nin", "address")
 		client, err := vipps.New(vipps.Config{Issuer: c.Client.Issuer(), ClientID: "shop", ClientSecret: "shop secret+/=", Scopes: c.Scopes, Now: c.Now})
 		if err != nil {
 			t.Fatal(err)
@@ -212,6 +213,9 @@ func TestSec_B072_MeHasNoNationalIdentityNumber(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(a.text), &me); err != nil || len(me.Claims) == 0 || strings.Contains(a.text, nin) || me.Claims["nin"] != nil {
 		t.Errorf("%d %s %v", a.StatusCode, a.text, err)
+	}
+	if address, _ := me.Claims["address"].(map[string]any); address["country"] != "NO" {
+		t.Errorf("address: %s", a.text)
 	}
 }
 

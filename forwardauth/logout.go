@@ -3,6 +3,7 @@ package forwardauth
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,10 +119,13 @@ func secureFor(name string) string {
 }
 
 // jsonClaim is a claim as JSON has it: the truth values of OpenID Connect Core section 5.1 are no text, and neither are
-// consents.
+// addresses, accounts and consents, which a header has as JSON. Other claims stay text, whatever a person has written there.
 func jsonClaim(c claimValue) any {
-	if c.Name == claimConsents && json.Valid([]byte(c.Value)) {
-		return json.RawMessage(c.Value)
+	switch c.Name {
+	case "address", "other_addresses", "accounts", claimConsents:
+		if json.Valid([]byte(c.Value)) {
+			return json.RawMessage(c.Value)
+		}
 	}
 	if strings.HasSuffix(c.Name, "_verified") {
 		return c.Value == "true"
@@ -140,7 +144,7 @@ type meAnswer struct {
 
 // me answers /_vipps/me: the released claims of the session, to pages of the site itself.
 func (e *Engine) me(w http.ResponseWriter, r *http.Request, s *site) {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+	if typed := slices.Equal(r.Header["Sec-Fetch-Site"], []string{"none"}); !typed && !sameOriginPost(r, s.origin) {
 		writeJSON(w, r, http.StatusForbidden, errorAnswer{Error: "cross_origin"})
 		return
 	}

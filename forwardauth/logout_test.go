@@ -227,8 +227,26 @@ func TestMe(t *testing.T) {
 	if me.Sub == "" || me.Claims["name"] != "Åse Ødegård" || me.Claims["phone_number"] != phoneAase || !me.ExpiresAt.After(me.IssuedAt) || me.AuthTime.IsZero() {
 		t.Errorf("%+v", me)
 	}
-	if a := b.send("GET", "/_vipps/me", http.Header{"Sec-Fetch-Site": {"cross-site"}}, ""); a.StatusCode != 403 || strings.Contains(a.text, me.Sub) {
-		t.Errorf("cross-site: %d %s", a.StatusCode, a.text)
+	// Another site's script has the person's browser ask. Browsers before Sec-Fetch-Site say it with Origin or Referer only.
+	own := l.site.URL
+	for name, tt := range map[string]struct {
+		header http.Header
+		status int
+	}{
+		"cross-site":         {http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
+		"same-site":          {http.Header{"Sec-Fetch-Site": {"same-site"}, "Origin": {own}}, 403},
+		"said twice":         {http.Header{"Sec-Fetch-Site": {"same-origin", "cross-site"}}, 403},
+		"another origin":     {http.Header{"Origin": {"https://evil.example"}}, 403},
+		"a sandboxed frame":  {http.Header{"Origin": {"null"}}, 403},
+		"another's page":     {http.Header{"Referer": {"https://evil.example/"}}, 403},
+		"the address bar":    {http.Header{"Sec-Fetch-Site": {"none"}}, 200},
+		"its own page":       {http.Header{"Referer": {own + "/x"}}, 200},
+		"its own origin":     {http.Header{"Origin": {own}}, 200},
+		"none says anything": {nil, 200},
+	} {
+		if a := b.send("GET", "/_vipps/me", tt.header, ""); a.StatusCode != tt.status || strings.Contains(a.text, me.Sub) != (tt.status == 200) {
+			t.Errorf("%s: %d %s, want %d", name, a.StatusCode, a.text, tt.status)
+		}
 	}
 	if a := l.browser().send("GET", "/_vipps/me", nil, ""); a.StatusCode != 401 || !strings.Contains(a.text, "login_required") {
 		t.Errorf("without a session: %d %s", a.StatusCode, a.text)
