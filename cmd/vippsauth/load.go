@@ -184,7 +184,8 @@ func settingOf(name string, table map[string]*setting) (s *setting, fromFile boo
 	return table[strings.TrimSuffix(key, strings.ToLower(fileSuffix))], true
 }
 
-// readValueFile reads the value of a setting from a file, and drops its final newline.
+// readValueFile reads the value of a setting from a file, and drops its final newline. In a list a line is as good as a
+// comma.
 func readValueFile(name, path string, s *setting, rep *report) (candidate, bool) {
 	// The path isn't shown: whoever mixes the two variables up has written the secret here.
 	rep.sources[s.key] = name
@@ -198,6 +199,9 @@ func readValueFile(name, path string, s *setting, rep *report) (candidate, bool)
 		return candidate{}, false
 	}
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	if s.list == commas {
+		b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte(",")), []byte("\n"), []byte(","))
+	}
 	return candidate{name, s.itemsOf(string(b), name)}, true
 }
 

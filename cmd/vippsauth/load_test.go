@@ -115,6 +115,10 @@ func TestLoad_YAMLProblems(t *testing.T) {
 		"anchor":                 {"client_secret: &mustnotshow", "c.yaml:1: client_secret: begins with &, * or !, which mean something else in YAML; put it in quotes"},
 		"tag":                    {"client_secret: !mustnotshow", "c.yaml:1: client_secret: begins with &, * or !, which mean something else in YAML; put it in quotes"},
 		"at":                     {"market: NO\nclient_secret: @mustnotshow", "c.yaml:2: is not valid YAML, here or on a line near by; write \"key: value\" lines, and put values with special characters in quotes"},
+		"in the first line":      {"market: a: mustnotshow", "c.yaml:1: is not valid YAML, here or on a line near by; write \"key: value\" lines, and put values with special characters in quotes"},
+		"there, and a star":      {"market: a: b\nallow:\n- *mustnotshow", "c.yaml:1: is not valid YAML, here or on a line near by; write \"key: value\" lines, and put values with special characters in quotes"},
+		"not text":               {"market: NO\nsite_name: \xc5se\n", "c.yaml:2: is not valid YAML, here or on a line near by; write \"key: value\" lines, and put values with special characters in quotes"},
+		"not text, after a star": {"allow:\n- *x\nsite_name: \x01\n", "c.yaml:3: is not valid YAML, here or on a line near by; write \"key: value\" lines, and put values with special characters in quotes"},
 		"not a mapping":          {"- mustnotshow", "c.yaml:1: is not a list of settings; write \"key: value\" lines"},
 		"scalar":                 {"mustnotshow", "c.yaml:1: is not a list of settings; write \"key: value\" lines"},
 		"two documents":          {"market: NO\n---\nmarket: SE", "c.yaml:2: a second document begins here; keep one document in the file"},
@@ -129,6 +133,8 @@ func TestLoad_YAMLProblems(t *testing.T) {
 		"store":                  {"store: redis://mustnotshow@h", "c.yaml:1: store: is not supported in this version; use cookie, the default"},
 		"word":                   {"silent: mustnotshow", "c.yaml:1: silent: must be first or off"},
 		"words":                  {"header_encoding: mustnotshow", "c.yaml:1: header_encoding: must be utf-8, percent, base64url, latin1 or ascii"},
+		"duration, too long":     {"session_ttl: 999999h", "c.yaml:1: session_ttl: is longer than ten years; write 90s, 15m, 8h, 2d or 1d12h"},
+		"days, too many":         {"session_ttl: 99999d", "c.yaml:1: session_ttl: is longer than ten years; write 90s, 15m, 8h, 2d or 1d12h"},
 		"duration":               {"session_ttl: 8", "c.yaml:1: session_ttl: is not a duration above zero; write 90s, 15m, 8h, 2d or 1d12h"},
 		"upstream":               {"upstream: http://u:mustnotshow@h/", "c.yaml:1: upstream: must not hold a user name or password"},
 		"upstream path":          {"upstream: http://h/mustnotshow", "c.yaml:1: upstream: must end after host and port: requests keep their own path and query"},
@@ -193,6 +199,7 @@ func TestLoad_EnvironmentProblems(t *testing.T) {
 		"unknown":             {[]string{"VIPPSAUTH_CLIENTID=mustnotshow"}, "VIPPSAUTH_CLIENTID: unknown variable; did you mean VIPPSAUTH_CLIENT_ID?"},
 		"unknown file":        {[]string{"VIPPSAUTH_CLIENT_SECERT_FILE=mustnotshow"}, "VIPPSAUTH_CLIENT_SECERT_FILE: unknown variable; did you mean VIPPSAUTH_CLIENT_SECRET_FILE?"},
 		"lower case":          {[]string{"VIPPSAUTH_client_id=mustnotshow"}, "VIPPSAUTH_client_id: unknown variable; see vippsauth serve --help for the settings"},
+		"sites":               {[]string{"VIPPSAUTH_SITES=mustnotshow"}, "VIPPSAUTH_SITES: unknown variable; sites and policies are keys of the --config file only"},
 		"empty":               {[]string{"VIPPSAUTH_CLIENT_ID="}, "VIPPSAUTH_CLIENT_ID: client_id: is empty; give it a value, or take it out"},
 		"blank":               {[]string{"VIPPSAUTH_CLIENT_ID= "}, "VIPPSAUTH_CLIENT_ID: client_id: is empty; give it a value, or take it out"},
 		"empty scopes":        {[]string{"VIPPSAUTH_SCOPES="}, "VIPPSAUTH_SCOPES: scopes: is empty; give it a value, or take it out"},
@@ -237,6 +244,21 @@ func TestSec_B025_ValueFiles(t *testing.T) {
 				t.Error("the secret is set all the same")
 			}
 		})
+	}
+	// As examples/webhooks replaces a secret: the new one below the old one.
+	for content, want := range map[string][]string{"abc\ndef\n": {"abc", "def"}, "abc\r\ndef\r\n": {"abc", "def"}, "abc, def": {"abc", "def"}, "abc\n\ndef\n": nil} {
+		path := write(t, "secrets", content)
+		file := write(t, "c.yaml", "webhook_secrets_file: "+path)
+		for where, src := range map[string]sources{"VIPPSAUTH_WEBHOOK_SECRETS_FILE": {environ: []string{"VIPPSAUTH_WEBHOOK_SECRETS_FILE=" + path}}, file: {configFile: file}} {
+			c, rep := load(src)
+			var got []string
+			for _, secret := range c.webhookSecrets {
+				got = append(got, secret.Reveal())
+			}
+			if diff := cmp.Diff(want, got); diff != "" || (len(rep.problems) == 0) != (want != nil) {
+				t.Errorf("%q by %s: %v %s", content, where, rep.problems, diff)
+			}
+		}
 	}
 	for _, content := range []string{"abc", "abc\n", "abc\r\n"} {
 		c, rep := load(sources{environ: []string{"VIPPSAUTH_CLIENT_SECRET_FILE=" + write(t, "secret", content)}})
