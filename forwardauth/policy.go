@@ -158,6 +158,11 @@ func notASub(entry string) string {
 	case "anyone", "anybody", "everyone", "everybody", "all", "any", "*", "none", "nobody":
 		return "must be the word anyone, alone in the setting, or phone numbers and subs"
 	}
+	for _, scheme := range [...]string{"tel:", "sms:", "urn:msisdn:", "urn:mobilenumber:"} {
+		if len(entry) >= len(scheme) && strings.EqualFold(entry[:len(scheme)], scheme) {
+			return "is not a phone number or a sub; write the number alone, as +47 and eight digits"
+		}
+	}
 	if likePhone(entry) {
 		return "is not a whole phone number; write it with its country code, as +47 and eight digits"
 	}

@@ -107,6 +107,8 @@ func TestSec_B008_ParseAllowRefuses(t *testing.T) {
 		{[]string{"+47 1234"}, "country code"},
 		{[]string{"kari@app.example"}, "e-mail"},
 		{[]string{"Kari Nordmann"}, "not a phone number or a sub"},
+		{[]string{"tel:+4741234567"}, "write the number alone"}, // as a sub it would be nobody's
+		{[]string{"URN:MSISDN:4741234567"}, "write the number alone"},
 		{[]string{"kåre"}, "not a phone number or a sub"},
 		{[]string{"a\x7fb"}, "not a phone number or a sub"},
 		{[]string{"12_34"}, "not a phone number or a sub"},

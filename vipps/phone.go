@@ -96,6 +96,9 @@ func merchantPhone(s string) (string, error) {
 // when there is anything else in it.
 func phoneDigits(s string) (digits string, plus, ok bool) {
 	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, "(+") {
+		s = s[1:] // (+47) …, as letterheads have it
+	}
 	if rest, found := strings.CutPrefix(s, "+"); found {
 		s, plus = rest, true
 	} else if rest, found := strings.CutPrefix(s, "\uff0b"); found {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -70,13 +71,7 @@ func (f *configFile) parse(b []byte) (*yaml.Node, bool) {
 		}
 	}
 	if err != nil {
-		source := f.path
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			source += ":" + m[1]
-		} else if at := yamlAlias.FindIndex(b); at != nil { // the one fault that the parser tells no line of
-			source = f.at(bytes.Count(b[:at[0]], []byte("\n")) + 1)
-		}
-		f.rep.add(problem{source: source, what: "is not valid YAML, here or on a line near by", mend: `write "key: value" lines, and put values with special characters in quotes`})
+		f.rep.add(problem{source: f.at(faultyLine(b, err)), what: "is not valid YAML, here or on a line near by", mend: `write "key: value" lines, and put values with special characters in quotes`})
 		return nil, false
 	}
 	root := doc.Content[0]
@@ -92,6 +87,24 @@ func (f *configFile) parse(b []byte) (*yaml.Node, bool) {
 
 // yamlAlias matches a value that begins with an asterisk.
 var yamlAlias = regexp.MustCompile(`[:-][ \t]+\*`)
+
+// faultyLine is where the parser's error is. It tells no line of faults in the first, of bytes that are no text, nor of
+// names that nothing has.
+func faultyLine(b []byte, err error) int {
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		if line, err := strconv.Atoi(m[1]); err == nil {
+			return line
+		}
+	}
+	noText := func(r rune) bool {
+		return r == utf8.RuneError || r < ' ' && !strings.ContainsRune("\t\n\r", r) || r == 0x7f
+	}
+	at := bytes.IndexFunc(b, noText)
+	if alias := yamlAlias.FindIndex(b); at < 0 && alias != nil && strings.Contains(err.Error(), "anchor") {
+		at = alias[0]
+	}
+	return bytes.Count(b[:max(at, 0)], []byte("\n")) + 1
+}
 
 // settings reads the pairs of the mapping.
 func (f *configFile) settings(root *yaml.Node) fileContent {

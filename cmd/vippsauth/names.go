@@ -7,6 +7,9 @@ import (
 
 // didYouMean suggests the known name closest to an unknown one.
 func didYouMean(name string, known []string) string {
+	if name == envPrefix+strings.ToUpper(sitesKey) || name == envPrefix+strings.ToUpper(policiesKey) {
+		return "sites and policies are keys of the --config file only"
+	}
 	short := make([]string, 0, len(known)) // what all variables begin with says nothing about which one is meant
 	for _, k := range known {
 		short = append(short, strings.TrimPrefix(k, envPrefix))

@@ -241,7 +241,7 @@ func listenSettings() []setting {
 			set: list(func(c *config) *[]string { return &c.trustedProxies }),
 		},
 		{
-			key: "proxy_secret", group: g, values: "text", note: "none", secret: true,
+			key: "proxy_secret", group: g, values: "at least 16 characters (`openssl rand -hex 32`)", note: "none", secret: true,
 			doc: "a secret that the proxy must send in X-Vipps-Proxy-Secret besides",
 			set: func(c *config, items []string) error { c.proxySecret = vipps.Secret(items[0]); return nil },
 		},

@@ -73,7 +73,10 @@ func address(field func(*config) *string) func(*config, []string) error {
 	}
 }
 
-var errDuration = errors.New("is not a duration above zero; write 90s, 15m, 8h, 2d or 1d12h")
+var (
+	errDuration     = errors.New("is not a duration above zero; write 90s, 15m, 8h, 2d or 1d12h")
+	errDurationLong = errors.New("is longer than ten years; write 90s, 15m, 8h, 2d or 1d12h")
+)
 
 // parseDuration reads Go's duration syntax, with "d" for 24 hours in front. It wants more than zero and at most ten years.
 func parseDuration(s string) (time.Duration, error) {
@@ -81,19 +84,25 @@ func parseDuration(s string) (time.Duration, error) {
 	var total time.Duration
 	if days, rest, ok := strings.Cut(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil || n > 3650 {
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return 0, errDuration
+		}
+		if n > 3650 {
+			return 0, errDurationLong
 		}
 		total, s = time.Duration(n)*24*time.Hour, rest
 	}
 	if s != "" {
 		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 || d > decade {
+		if err != nil || d < 0 {
 			return 0, errDuration
 		}
-		total += d
+		total += min(d, decade+1)
 	}
-	if total <= 0 || total > decade {
+	if total > decade {
+		return 0, errDurationLong
+	}
+	if total <= 0 {
 		return 0, errDuration
 	}
 	return total, nil
