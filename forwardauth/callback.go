@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -84,13 +85,14 @@ func (e *Engine) finishAttempt(w http.ResponseWriter, r *http.Request, s *site, 
 	if pending.Silent {
 		e.state.silentReturned()
 	}
-	if query.Has("code") && query.Has("error") {
+	answered := cmp.Or(query.Get("error"), query.Get("error_code"))
+	if query.Has("code") && (query.Has("error") || answered != "") {
 		e.toResult(w, r, s, result{Kind: resultError, Code: codeBadCallback, ReturnTo: a.ReturnTo}, errors.New("the callback has both code and error"))
 		return
 	}
 	login, err := e.client.FinishLogin(e.finishing(r.Context()), pending, query)
 	if err != nil {
-		e.attemptFailed(w, r, s, a, query.Get("error"), err, now)
+		e.attemptFailed(w, r, s, a, answered, err, now)
 		return
 	}
 	e.warnStale()

@@ -140,12 +140,12 @@ func landingQuery(raw string) (query url.Values, code string, err error) {
 	switch {
 	case !noState:
 		return nil, codeBadCallback, fmt.Errorf("the query of the landing: %w", err)
-	case query.Has("error") && !query.Has("code"):
+	case (query.Has("error") || cb.Error != "") && !query.Has("code"):
 		if _, ours := ownCodes[cb.Error]; ours || cb.Error == "" {
 			cb.Error = vipps.CodeUnknown
 		}
 		return nil, cb.Error, errors.New("the provider sent an error to the landing")
-	case query.Has("error") || cb.Code == "":
+	case query.Has("error") || cb.Error != "" || cb.Code == "":
 		return nil, codeBadCallback, errors.New("the query of the landing needs a code or an error, and not both")
 	}
 	return query, "", nil

@@ -204,14 +204,14 @@ func TestSec_A151_A166_OnlyAVisitRedeemsTheCode(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		"", "code=", "code", "code=good&code=good", "code=good&code=other", "code=good&state=x", "code=good&state=", "code=good&scope=a&scope=b", "code=good&error=access_denied", "code=good&error=",
+		"", "code=", "code", "code=good&code=good", "code=good&code=other", "code=good&state=x", "code=good&state=", "code=good&scope=a&scope=b", "code=good&error=access_denied", "code=good&error=", "code=good&error_code=access_denied",
 		"code=go%00od", "code=good;x=1", "code=good&%zz", "code=" + strings.Repeat("g", 9000), "CODE=good", "error=&error=", "iss=a&iss=b&code=good",
 	} {
 		if a := b.visit(landingPath + "?" + query); a.StatusCode != http.StatusBadRequest || b.cookie("vippsauth") != "" || len(b.own()) != 0 {
 			t.Errorf("?%.40s: %d, cookies %v", query, a.StatusCode, sortedNames(b.own()))
 		}
 	}
-	for query, want := range map[string]string{"error=access_denied&error_description=%3Cb%3E": "access_denied", "error=lost_state": "", "error=%3Cscript%3E": "", "error=server_error": "server_error"} {
+	for query, want := range map[string]string{"error=access_denied&error_description=%3Cb%3E": "access_denied", "error=lost_state": "", "error=%3Cscript%3E": "", "error=server_error": "server_error", "error_code=access_denied": "access_denied"} {
 		if a := b.visit(landingPath + "?" + query); a.StatusCode/100 == 2 || strings.Contains(a.text, "<b>") || strings.Contains(a.text, "<script>") || len(b.own()) != 0 || b.passed("/_vipps/result") != 1 {
 			t.Errorf("?%s (%s): %d %s", query, want, a.StatusCode, a.text)
 		}

@@ -1,6 +1,7 @@
 package vipps
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"strings"
@@ -93,8 +94,8 @@ func ParseAppCallback(query url.Values) (state, resumeURI, errorCode string, err
 	fail := func(code, reason string) (string, string, string, error) {
 		return "", "", "", &Error{Stage: StageAuthorize, Code: code, Err: errors.New(reason)}
 	}
-	values := make(map[string][]string, 3)
-	for _, name := range []string{"state", "resume_uri", "error"} {
+	values := make(map[string][]string, 4)
+	for _, name := range []string{"state", "resume_uri", "error", "error_code"} {
 		values[name] = append(values[name], query[name]...)
 	}
 	// No state of ours holds a question mark.
@@ -121,8 +122,8 @@ func ParseAppCallback(query url.Values) (state, resumeURI, errorCode string, err
 		return fail(CodeInvalidCallback, "state is too long or holds control characters")
 	case one["state"] == "":
 		return fail(CodeMissingState, "no state")
-	case one["error"] != "":
-		return one["state"], "", cleanCode(one["error"]), nil
+	case one["error"]+one["error_code"] != "":
+		return one["state"], "", cleanCode(cmp.Or(one["error"], one["error_code"])), nil
 	case checkResumeURI(one["resume_uri"]) != nil:
 		return fail(CodeInvalidCallback, "neither an error nor a usable resume_uri")
 	}

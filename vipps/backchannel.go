@@ -86,6 +86,8 @@ func (e *Error) backchannelCauses() []string {
 			"The phone number was not taken, though it is well-formed: an older agreement may want it in the old form, with eight digits.",
 			"For a login that ends in a browser, the redirect URI is not registered for this sales unit and environment: it must be in the portal byte for byte.",
 		}
+	case e.Code == "invalid_scope":
+		return []string{"A scope is not available to this sales unit here: compare with the portal. The old scope nnin is not for merchant-initiated logins, which have nin."}
 	case e.Code == "unauthorized_client", e.Code == "access_denied", e.Status == http.StatusForbidden:
 		return []string{"The sales unit may not use merchant-initiated login: ask Vipps MobilePay. It is for shops, telephones and devices, and can be withdrawn."}
 	case e.Status == http.StatusTooManyRequests:

@@ -1,6 +1,7 @@
 package vipps
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 )
@@ -18,10 +19,10 @@ type Callback struct {
 	State string
 	// Code is the authorization code.
 	Code string
-	// Error is the provider's error code, "" if there is none. It matches
-	// [A-Za-z0-9_.-]{1,64}.
+	// Error is the provider's error code, "" if there is none: error, or the
+	// error_code that some of Vipps' documents write. It matches [A-Za-z0-9_.-]{1,64}.
 	Error string
-	// Description is error_description, as Error.Description. For logs only.
+	// Description is error_description and error_hint, as Error.Description. For logs only.
 	Description string
 	// Issuer is the parameter iss of RFC 9207, and HasIssuer says whether it was there.
 	Issuer    string
@@ -39,11 +40,11 @@ func ParseCallback(query url.Values) (Callback, error) {
 	fail := func(code, reason string) (Callback, error) {
 		return cb, &Error{Stage: StageAuthorize, Code: code, Err: errors.New(reason)}
 	}
-	if errorCode := query.Get("error"); errorCode != "" {
+	if errorCode := cmp.Or(query.Get("error"), query.Get("error_code")); errorCode != "" {
 		cb.Error = cleanCode(errorCode)
-		cb.Description = cleanText(query.Get("error_description"))
+		cb.Description = cleanText(query.Get("error_description") + " " + query.Get("error_hint"))
 	}
-	for _, name := range []string{"state", "code", "error", "iss", "error_description"} {
+	for _, name := range []string{"state", "code", "error", "error_code", "iss", "error_description", "error_hint"} {
 		if len(query[name]) > 1 {
 			return fail(CodeDuplicateParameter, name+" stands twice")
 		}

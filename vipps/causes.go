@@ -3,6 +3,7 @@ package vipps
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -37,6 +38,9 @@ func (e *Error) codeCauses() []string {
 	if causes := e.backchannelCauses(); causes != nil {
 		return causes
 	}
+	if causes := e.grantCauses(); causes != nil {
+		return causes
+	}
 	switch e.Code {
 	case "invalid_client":
 		return e.invalidClient()
@@ -55,8 +59,12 @@ func (e *Error) codeCauses() []string {
 		}
 	case "unauthorized_client", "unsupported_response_type", "unsupported_grant_type":
 		return []string{"The client may not use the authorization code flow: turn on Login for the sales unit in the portal."}
-	case "invalid_app_callback_uri", "app_callback_uri_not_registered":
+	case "invalid_app_callback_uri":
+		return []string{"app_callback_uri has not the form that Vipps MobilePay wants: https, or a scheme of the app's own with something behind it, as myapp://callback."}
+	case "app_callback_uri_not_registered":
 		return []string{"The redirect URI, or app_callback_uri, is not registered for this sales unit and environment: add it in the portal."}
+	case "invalid_state", "insufficient_entropy":
+		return []string{"The provider takes state or nonce for too short: something between here and the browser cuts the address that leads to the provider."}
 	case CodeIssuerMismatch:
 		return []string{
 			fmt.Sprintf("The issuer that is set, %q, is not the one that the provider names. They are compared byte for byte: look for a missing or an extra slash at the end.", e.hint.issuer),
@@ -67,6 +75,9 @@ func (e *Error) codeCauses() []string {
 	case CodeNonce, CodeAccessTokenHash, CodeSubjectMismatch:
 		return []string{"The tokens do not belong to this login: a proxy in front of the provider may cache answers, or someone tampered with the callback. If it happens again, tell the provider."}
 	case CodeMerchant:
+		if e.hint.noMSN {
+			return []string{"The ID token has no msn, so that nothing says for which merchant it is. Vipps MobilePay documents msn for logins in a browser only: ask them about partner keys in this flow."}
+		}
 		return []string{"The ID token is for another sales unit: compare msn with the portal."}
 	case CodeAudience:
 		return []string{"The ID token is for another client: compare client_id with the portal."}
@@ -148,7 +159,7 @@ func (e *Error) statusCauses() []string {
 		return []string{"The provider has a problem of its own: see status.vippsmobilepay.com."}
 	case e.Status == http.StatusNotFound && e.Stage == StageDiscovery:
 		return []string{"There is no OpenID provider at this issuer: check issuer."}
-	case e.Stage == StageToken && e.Status == http.StatusUnauthorized:
+	case e.Status == http.StatusUnauthorized && slices.Contains([]Stage{StageToken, StageBackchannel, StageUserExists}, e.Stage):
 		return e.invalidClient()
 	case e.Stage == StageUserinfo && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
 		return []string{"The provider refused the access token that it has just issued: a proxy on the way may drop the Authorization header or add a subscription key."}

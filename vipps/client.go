@@ -158,7 +158,7 @@ func (c *Client) send(ctx context.Context, stage Stage, req *http.Request, good 
 func (c *Client) statusError(stage Stage, resp *http.Response, a *answer, secrets []string) *Error {
 	e := c.hinted(&Error{Stage: stage, Code: CodeHTTP, Status: resp.StatusCode})
 	e.hint.skew, e.hint.haveSkew = a.skew, a.dated
-	e.RetryAfter = retryAfter(resp.Header, c.cfg.Now(), stage.longestWait())
+	e.RetryAfter = retryAfter(resp.Header, c.cfg.Now().Add(a.skew), stage.longestWait())
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.Code = CodeRedirect
 		return e
@@ -185,7 +185,7 @@ func describe(e *Error, o object, secrets []string) {
 		e.Code = cleanCode(code)
 	}
 	var words []string
-	for _, name := range []string{"error_description", "error_hint", "title", "detail", "message"} {
+	for _, name := range []string{"error_description", "error_hint", "error_debug", "title", "detail", "message"} {
 		if s, _ := o.text(name); s != "" {
 			words = append(words, s)
 		}
@@ -225,7 +225,7 @@ func (s Stage) longestWait() time.Duration {
 	}
 }
 
-// retryAfter reads Retry-After in both of its forms (RFC 9110 §10.2.3), up to a limit.
+// retryAfter reads Retry-After in both of its forms (RFC 9110 §10.2.3), up to a limit. A date in it is by the provider's clock, and so is now.
 func retryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration {
 	v := h.Get("Retry-After")
 	if v == "" {

@@ -135,7 +135,9 @@ type hint struct {
 	off        time.Duration // by how much a time in the token missed
 	skew       time.Duration // the provider's Date header minus our clock
 	haveSkew   bool
-	notFetched bool // metadata or keys could not be had
+	grant      string // the grant_type that was refused
+	noMSN      bool   // the ID token names no sales unit
+	notFetched bool   // metadata or keys could not be had
 }
 
 // Error returns stage, code, status, description and cause in one line.

@@ -203,8 +203,10 @@ func (c *Client) checkAudience(what signed, o object) error {
 	}
 	client := c.cfg.ClientID
 	if c.isPartner() {
-		if msn, _ := o.text("msn"); msn != c.cfg.MerchantSerialNumber {
-			return c.fail(what.stage, CodeMerchant, "")
+		if msn, ok := o.text("msn"); msn != c.cfg.MerchantSerialNumber {
+			e := c.fail(what.stage, CodeMerchant, "")
+			e.hint.noMSN = !ok
+			return e
 		}
 		client = audience[0]
 	}

@@ -1,6 +1,7 @@
 package vipps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -81,7 +82,7 @@ func filledIn(location, to string) bool {
 		return false
 	}
 	u, err := url.Parse(to)
-	return err == nil && u.Scheme == from.Scheme && u.Host == from.Host && u.Path == from.Path && u.Query().Has("client_id") && !u.Query().Has("error")
+	return err == nil && u.Scheme == from.Scheme && u.Host == from.Host && u.Path == from.Path && u.Query().Has("client_id") && !u.Query().Has("error") && !u.Query().Has("error_code")
 }
 
 // probeAuthorize returns what one request for an authorize URL says, and where it redirects to.
@@ -133,15 +134,17 @@ func ReadAuthorizeAnswer(status int, header http.Header, body []byte) Probe {
 		if err != nil || header.Get("Location") == "" {
 			return Probe{Answer: AnswerUnknown}
 		}
-		switch code := to.Query().Get("error"); code {
+		switch code := cmp.Or(to.Query().Get("error"), to.Query().Get("error_code")); code {
 		case "", "login_required", "interaction_required", "consent_required": // only what it knows is told that
 			return Probe{Answer: AnswerYes}
 		default:
 			return refused(code, to.Query().Get("error_description"))
 		}
 	}
-	if o, err := decodeObject(body); err == nil && o.string("error") != "" {
-		return refused(o.string("error"), o.string("error_description"))
+	if o, err := decodeObject(body); err == nil {
+		if code := cmp.Or(o.string("error"), o.string("error_code")); code != "" {
+			return refused(code, o.string("error_description")+" "+o.string("error_debug"))
+		}
 	}
 	if code := errorOfPage(status, strings.ToLower(string(body))); code != "" {
 		return refused(code, "")

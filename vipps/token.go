@@ -46,9 +46,19 @@ func (c *Client) redeem(ctx context.Context, md *metadata, p *PendingLogin, code
 func (c *Client) grant(ctx context.Context, md *metadata, form url.Values, secrets ...string) (*tokens, error) {
 	a, err := c.post(ctx, StageToken, md.TokenURL, form, secrets...)
 	if err != nil {
-		return nil, err
+		return nil, ofGrant(err, form)
 	}
-	return c.parseTokens(a, append(secrets, c.cfg.ClientSecret.Reveal()))
+	t, err := c.parseTokens(a, append(secrets, c.cfg.ClientSecret.Reveal()))
+	return t, ofGrant(err, form)
+}
+
+// ofGrant adds which exchange it was that failed.
+func ofGrant(err error, form url.Values) error {
+	var e *Error
+	if errors.As(err, &e) && e.Stage == StageToken {
+		e.hint.grant = form.Get("grant_type")
+	}
+	return err
 }
 
 // post sends a form as this client, once.
