@@ -181,7 +181,6 @@ func TestSec_A140_A153_Hints(t *testing.T) {
 		{vipps.MerchantLoginRequest{Phone: "0046 (0)70 123 45 67"}, "urn:msisdn:46701234567"},
 		{vipps.MerchantLoginRequest{Phone: "+45 20 12 34 56"}, "urn:msisdn:4520123456"},
 		{vipps.MerchantLoginRequest{Phone: "358401234567"}, "urn:msisdn:358401234567"},
-		{vipps.MerchantLoginRequest{Phone: "+298 212345"}, "urn:msisdn:298212345"},
 		{vipps.MerchantLoginRequest{Phone: "299212345"}, "urn:msisdn:299212345"},
 		{vipps.MerchantLoginRequest{Phone: "4790900123", LegacyHint: true}, "urn:mobilenumber:90900123"},
 		{vipps.MerchantLoginRequest{CustomerToken: "eyJ.a-b_c~d/e+f=="}, "urn:customer-token:eyJ.a-b_c~d/e+f=="},

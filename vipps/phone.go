@@ -77,6 +77,10 @@ func nationalPhone(digits, market string) (string, bool) {
 	return "", false
 }
 
+// merchantCodes are the country codes that Vipps MobilePay's own refusal of a login_hint names. Its documents speak of Norwegian
+// numbers only.
+var merchantCodes = [...]string{"46", "45", "47", "358", "299"}
+
 // merchantPhone reads the number of a merchant-initiated login: in international form, since there is no market to guess
 // from, of a country where Vipps MobilePay has users, and without control characters, which no number has.
 func merchantPhone(s string) (string, error) {
@@ -84,12 +88,12 @@ func merchantPhone(s string) (string, error) {
 	if !ok || strings.ContainsFunc(s, unicode.IsControl) {
 		return "", &ConfigError{Setting: "phone", Reason: "must be a phone number with its country code, such as 4712345678"}
 	}
-	for _, c := range callingCodes {
-		if strings.HasPrefix(msisdn, c.code) {
+	for _, code := range merchantCodes {
+		if strings.HasPrefix(msisdn, code) {
 			return msisdn, nil
 		}
 	}
-	return "", &ConfigError{Setting: "phone", Reason: "must begin with a country code of Vipps MobilePay: 45, 46, 47, 298, 299 or 358"}
+	return "", &ConfigError{Setting: "phone", Reason: "must begin with a country code of Vipps MobilePay: 45, 46, 47, 299 or 358"}
 }
 
 // phoneDigits takes the separators out of a written phone number. ok is false
