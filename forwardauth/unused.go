@@ -24,13 +24,8 @@ func (e *Engine) UnusedScopes() []UnusedScope {
 	for _, other := range e.all {
 		for i, scope := range other.cfg.Scopes {
 			claims := vipps.ClaimsOfScope(scope)
-			switch scope {
-			case vipps.ScopeOpenID, vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow:
+			if slices.Contains([]string{vipps.ScopeOpenID, vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow}, scope) {
 				continue
-			case vipps.ScopeAddress:
-				claims = append(claims, "other_addresses")
-			case vipps.ScopePhoneNumber, "phone":
-				claims = append(claims, "phone_number_verified")
 			}
 			needed := func(claim string) bool { return slices.Contains(other.claims, claim) }
 			if len(claims) == 0 || slices.ContainsFunc(claims, needed) || slices.Contains(other.cfg.Scopes[:i], scope) {

@@ -179,7 +179,9 @@ func TestClaimsOfScope(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
 		"openid": {"sub"}, "name": {"name", "given_name", "family_name"}, "profile": {"name", "given_name", "family_name"},
-		"email": {"email", "email_verified"}, "phoneNumber": {"phone_number"}, "phone": {"phone_number"}, "address": {"address"},
+		"email": {"email", "email_verified"}, "address": {"address", "other_addresses"},
+		"phoneNumber": {"phone_number", "phone_number_verified"}, "phone": {"phone_number", "phone_number_verified"},
+		"paymentSourceReferences": {"payment_sources_details"}, "nnin": {"nin"},
 		"birthDate": {"birthdate"}, "gender": {"gender"}, "nin": {"nin"}, "accountNumbers": {"accounts"},
 		"delegatedConsents": {"delegatedConsents", "consents"}, "customFlow": {"flowResult", "consents"}, "unknown": nil,
 	}

@@ -12,7 +12,7 @@ import (
 func vippsScopes() []string {
 	return []string{
 		vipps.ScopeOpenID, vipps.ScopeName, vipps.ScopePhoneNumber, vipps.ScopeEmail, vipps.ScopeAddress, vipps.ScopeBirthDate,
-		vipps.ScopeGender, vipps.ScopeNIN, vipps.ScopeAccountNumbers, vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow,
+		vipps.ScopeGender, vipps.ScopeNIN, vipps.ScopeAccountNumbers, vipps.ScopeDelegatedConsents, vipps.ScopeCustomFlow, vipps.ScopePaymentSourceReferences,
 	}
 }
 
@@ -31,18 +31,6 @@ func otherNames() map[string][]string {
 		"ssn":     {vipps.ScopeNIN},
 		"dob":     {vipps.ScopeBirthDate, "birthdate"},
 	}
-}
-
-// claimsOf returns the claims of a scope, with those that come beside them and aren't always there.
-func claimsOf(scope string) []string {
-	claims := vipps.ClaimsOfScope(scope)
-	switch scope {
-	case vipps.ScopeAddress:
-		claims = append(claims, "other_addresses")
-	case vipps.ScopePhoneNumber, "phone":
-		claims = append(claims, "phone_number_verified")
-	}
-	return claims
 }
 
 // checkScopes warns of scopes that Vipps doesn't know. Those of another provider are its own affair.
@@ -88,13 +76,13 @@ func (c *config) checkHeaders(rep *report) {
 	}
 	var known []string
 	for _, s := range scopes {
-		known = append(known, claimsOf(s)...)
+		known = append(known, vipps.ClaimsOfScope(s)...)
 	}
 	for i, entry := range c.headers {
 		_, claim, isPair := strings.Cut(entry, "=")
 		claim, _, _ = strings.Cut(claim, ";")
 		claim = strings.TrimSpace(claim)
-		gives := func(scope string) bool { return slices.Contains(claimsOf(scope), claim) }
+		gives := func(scope string) bool { return slices.Contains(vipps.ClaimsOfScope(scope), claim) }
 		switch {
 		case !isPair || slices.ContainsFunc(asked, gives):
 		case claim == "qr_id" || claim == "qr_description": // which no scope gives
