@@ -54,7 +54,7 @@ func (e *Emulator) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client, ok := e.client(q["client_id"])
-	if !ok {
+	if !ok || client.Partner {
 		e.errorPage(w, r, http.StatusBadRequest, "invalid_client", "The requested OAuth 2.0 Client does not exist.")
 		return
 	}

@@ -19,6 +19,7 @@ const (
 	BreakMissingAuthReqID  = "missing-auth-req-id"
 
 	BreakConsentsLeadingSpace = "consents-leading-space"
+	BreakPingInBrowser        = "ping-in-browser"
 )
 
 func merchantBreaks() []BreakInfo {
@@ -38,6 +39,7 @@ func merchantBreaks() []BreakInfo {
 		{BreakWrongAuthReqID, "merchant", `auth_req_id has "1" at its end`},
 		{BreakMissingAuthReqID, "merchant", "no auth_req_id"},
 		{BreakConsentsLeadingSpace, "merchant", "delegatedConsents has a termsDescription with a space in front of its name, as one documented sample"},
+		{BreakPingInBrowser, "webhooks-api", "a login that ends in a browser is told to webhooks too, as one document says (valid)"},
 	}
 }
 

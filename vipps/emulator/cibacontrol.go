@@ -164,6 +164,9 @@ func (e *Emulator) answerPush(p *push, denial string, tick func(b box) bool) err
 		e.pingLocked(p.req.clientID, p.id)
 		return nil
 	}
+	if e.takeLocked(BreakPingInBrowser) {
+		e.pingLocked(p.req.clientID, p.id)
+	}
 	p.code = e.state.issue(&p.req, p.person, now, now)
 	g, _ := e.state.codes.get(p.code)
 	g.flow, g.authReqID = flowCIBARedirect, p.id

@@ -50,7 +50,7 @@ type Client struct {
 	// ConsentRevokedURI is told, with an unsigned JWT, when a person takes consent back: http or https, on loopback. Empty: nobody is.
 	ConsentRevokedURI string
 	// Partner makes the keys partner keys: with a token of the Access Token API they act for the client that
-	// Merchant-Serial-Number names.
+	// Merchant-Serial-Number names. They are good for nothing else, and nobody logs in with their ID.
 	Partner bool
 }
 
@@ -155,7 +155,7 @@ func (e *Emulator) authenticate(w http.ResponseWriter, r *http.Request, form url
 	note(w, seen)
 	for i, id := range ids {
 		client, ok := e.client([]string{id})
-		if !ok {
+		if !ok || client.Partner { // partner keys have a way of their own
 			continue
 		}
 		if cred.method != client.AuthMethod {

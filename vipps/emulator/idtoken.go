@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -40,7 +41,11 @@ func (e *Emulator) idToken(client *Client, g *grant, access string) (string, err
 	if err != nil {
 		return "", err
 	}
-	return e.sign(e.breakPayload(payload), alg, keys, client.Secret)
+	payload, typ := e.breakPayload(payload), jose.ContentType("JWT")
+	if g.flow != "" { // a service of its own, in Java, by the looks of the samples
+		payload, typ = bytes.ReplaceAll(payload, []byte("/"), []byte(`\/`)), ""
+	}
+	return e.sign(payload, alg, keys, client.Secret, typ)
 }
 
 // browserClaims are those of the browser flow: aud an array, one hour.
@@ -101,7 +106,7 @@ func (k *keypair) key(alg jose.SignatureAlgorithm) jose.JSONWebKey {
 }
 
 // sign makes the compact JWS, with the fault that Control.Break asks for, if any.
-func (e *Emulator) sign(payload []byte, alg jose.SignatureAlgorithm, keys *keypair, secret string) (string, error) {
+func (e *Emulator) sign(payload []byte, alg jose.SignatureAlgorithm, keys *keypair, secret string, typ jose.ContentType) (string, error) {
 	own := keys.key(alg)
 	switch {
 	case e.take(BreakAlgNone):
@@ -116,31 +121,36 @@ func (e *Emulator) sign(payload []byte, alg jose.SignatureAlgorithm, keys *keypa
 	case e.take(BreakHS256Secret):
 		return craft(`{"alg":"HS256","typ":"JWT"}`, payload, []byte(secret)), nil
 	case e.take(BreakES256):
-		return compact(jose.ES256, keys.key(jose.ES256), payload)
+		return compact(jose.ES256, keys.key(jose.ES256), payload, typ)
 	case e.take(BreakUnknownKID):
 		other, err := newKeypair(e.cfg.RSABits)
 		if err != nil {
 			return "", err
 		}
-		return compact(alg, other.key(alg), payload)
+		return compact(alg, other.key(alg), payload, typ)
 	case e.take(BreakForeignKey):
 		other, err := newKeypair(e.cfg.RSABits)
 		if err != nil {
 			return "", err
 		}
-		return compact(alg, jose.JSONWebKey{Key: other.key(alg).Key, KeyID: own.KeyID}, payload)
+		return compact(alg, jose.JSONWebKey{Key: other.key(alg).Key, KeyID: own.KeyID}, payload, typ)
 	case e.take(BreakNoKID):
-		return compact(alg, own.Key, payload)
+		return compact(alg, own.Key, payload, typ)
 	}
-	token, err := compact(alg, own, payload)
+	token, err := compact(alg, own, payload, typ)
 	if err == nil && e.take(BreakBadSignature) {
 		token = alterSignature(token)
 	}
 	return token, err
 }
 
-func compact(alg jose.SignatureAlgorithm, key any, payload []byte) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+// compact signs; an empty typ is left out of the header.
+func compact(alg jose.SignatureAlgorithm, key any, payload []byte, typ jose.ContentType) (string, error) {
+	var options jose.SignerOptions
+	if typ != "" {
+		options.WithType(typ)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, &options)
 	if err != nil {
 		return "", err
 	}

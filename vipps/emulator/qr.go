@@ -278,13 +278,13 @@ func (e *Emulator) signQR(payload []byte, keys *keypair, secret string) (string,
 	case e.take(BreakQRHS256):
 		return craft(`{"alg":"HS256","kid":"`+own.KeyID+`"}`, payload, []byte(secret)), nil
 	case e.take(BreakQRRS256):
-		return compact(jose.RS256, keys.key(jose.RS256), payload)
+		return compact(jose.RS256, keys.key(jose.RS256), payload, "")
 	case e.take(BreakQRUnknownKID):
 		own.KeyID = "public:" + newUUID()
 	case e.take(BreakQRNoKID):
-		return compact(jose.ES256, own.Key, payload)
+		return compact(jose.ES256, own.Key, payload, "")
 	}
-	token, err := compact(jose.ES256, own, payload)
+	token, err := compact(jose.ES256, own, payload, "")
 	if err == nil && e.take(BreakQRBadSignature) {
 		token = alterSignature(token)
 	}

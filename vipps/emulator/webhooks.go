@@ -19,7 +19,8 @@ const (
 	// EndpointWebhooks is the Webhooks API, as Calls, FailNext and Delay name it.
 	EndpointWebhooks = "webhooks"
 
-	// EventPing is the one event of Login: a merchant-initiated login that ends in the app was approved.
+	// EventPing is the one event of Login: a merchant-initiated login that ends in the app was approved. See BreakPingInBrowser for
+	// those that don't.
 	EventPing = "login.merchant-initiated.ping.v1"
 
 	maxWebhooks = 25 // of one event, of one sales unit
