@@ -10,7 +10,8 @@ import (
 )
 
 // pageMessages is one language's half of the catalogue: every text of every page by its key. A text may hold
-// the placeholders {brand}, {site}, {person}, {other} and {n}; nothing else in it is special, and it is never HTML.
+// the placeholders {brand}, {with}, {site}, {person}, {other} and {n}; nothing else in it is special, and it is never HTML.
+// {with} is the text with.vipps or with.mobilepay: in Finnish the name itself is inflected ("MobilePaylla").
 type pageMessages map[string]string
 
 // pageLanguageFallback is spoken where neither the browser nor the market names a language that we have.
@@ -21,8 +22,9 @@ const pageLanguageFallback = "en"
 // An entry has no effect once a catalogue of that very name exists.
 var pageLanguageAlias = map[string]string{"no": "nb", "nn": "nb"}
 
-// pageLanguageOfMarket is the language of a market, as far as it isn't the fallback.
-var pageLanguageOfMarket = map[string]string{"NO": "nb"}
+// pageLanguageOfMarket is the language of a market. In Finland it is that of most people: those who read Swedish have
+// a browser that says so.
+var pageLanguageOfMarket = map[string]string{"NO": "nb", "DK": "da", "SE": "sv", "FI": "fi"}
 
 // loadPageMessages reads web/messages_<language>.json, one file a language. Adding a language is adding a file:
 // the tests compare its keys and placeholders with those of the others.
@@ -52,7 +54,7 @@ func loadPageMessages(files fs.FS) (map[string]pageMessages, error) {
 
 // pickPageLanguage chooses a language of the catalogue: the first of the browser's Accept-Language that we have
 // (RFC 9110 section 12.5.4), then the market's, then English. A language that we lack never counts as a near
-// relative: a Dane who also reads English gets English and not Norwegian, although matchers by language distance
+// relative: an Icelander who also reads English gets English and not Danish, although matchers by language distance
 // would say otherwise. The header is the client's: beyond 512 bytes it isn't read, and one that doesn't parse
 // counts as none.
 func pickPageLanguage(have map[string]pageMessages, acceptLanguage, market string) string {
@@ -123,6 +125,8 @@ func (t pageText) spans(key string) []pageSpan {
 		switch name {
 		case "brand":
 			words.WriteString(t.brand)
+		case "with":
+			words.WriteString(t.messages["with."+strings.ToLower(t.brand)])
 		case "n":
 			words.WriteString(t.n)
 		case "site", "person", "other":

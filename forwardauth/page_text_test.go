@@ -39,7 +39,7 @@ func TestPageMessages(t *testing.T) {
 				t.Errorf("%s: %s = %q", lang, key, message)
 			}
 			for _, name := range placeholder.FindAllString(message, -1) {
-				if !slices.Contains([]string{"{brand}", "{site}", "{person}", "{other}", "{n}"}, name) {
+				if !slices.Contains([]string{"{brand}", "{with}", "{site}", "{person}", "{other}", "{n}"}, name) {
 					t.Errorf("%s: %s has the unknown placeholder %s", lang, key, name)
 				}
 			}
@@ -78,6 +78,9 @@ func TestPageMessagesAreUsed(t *testing.T) {
 	marked := pageMessages{}
 	for _, key := range have {
 		marked[key] = "⟦" + key + "⟧"
+		if strings.Contains(pageAssets().messages[pageLanguageFallback][key], "{with}") {
+			marked[key] += "{with}"
+		}
 	}
 	used := map[string]bool{}
 	for _, specimen := range pageSpecimens() {
@@ -159,12 +162,18 @@ func TestPagePickLanguage(t *testing.T) {
 		{"en-GB,en;q=0.9,nb;q=0.8", "NO", "en"},
 		{"en;q=0.5,nb;q=0.9", "", "nb"},
 		{"nb;q=0,en", "NO", "en"},
-		{"da", "DK", "en"},
-		{"da,nb;q=0.1", "DK", "nb"},
-		{"da-DK,da;q=0.9,en;q=0.8", "NO", "en"},
-		{"sv", "SE", "en"},
-		{"fi", "", "en"},
-		{"sv", "NO", "nb"},
+		{"da", "DK", "da"},
+		{"da,nb;q=0.1", "DK", "da"},
+		{"da-DK,da;q=0.9,en;q=0.8", "NO", "da"},
+		{"sv", "SE", "sv"},
+		{"sv-FI,sv;q=0.9,fi;q=0.8", "FI", "sv"},
+		{"fi", "", "fi"},
+		{"sv", "NO", "sv"},
+		{"is,en;q=0.9,da;q=0.8", "DK", "en"}, // no near relative
+		{"fo", "DK", "da"},
+		{"de", "SE", "sv"},
+		{"", "FI", "fi"},
+		{"se-NO", "NO", "nb"}, // Northern Sami isn't Swedish, although SE is Sweden
 		{"de,fr", "NO", "nb"},
 		{"de,fr", "", "en"},
 		{"", "NO", "nb"},
@@ -184,8 +193,8 @@ func TestPagePickLanguage(t *testing.T) {
 			t.Errorf("pickPageLanguage(%.40q, %q) = %q, want %q", test.accept, test.market, got, test.want)
 		}
 	}
-	more := map[string]pageMessages{"en": {"a": "b"}, "nb": {"a": "b"}, "nn": {"a": "b"}, "da": {"a": "b"}}
-	for accept, want := range map[string]string{"nn": "nn", "no": "nb", "da-DK": "da"} {
+	more := map[string]pageMessages{"en": {"a": "b"}, "nb": {"a": "b"}, "nn": {"a": "b"}, "is": {"a": "b"}}
+	for accept, want := range map[string]string{"nn": "nn", "no": "nb", "is-IS": "is"} {
 		if got := pickPageLanguage(more, accept, ""); got != want {
 			t.Errorf("with more languages: %s → %s, want %s", accept, got, want)
 		}

@@ -64,7 +64,7 @@ type pageBuilder struct {
 func (p *page) view(lang string, messages pageMessages) *pageView {
 	text := pageText{
 		messages: messages,
-		brand:    pageBrand(p.Market),
+		brand:    pageBrand(p.Market, lang),
 		site:     pageClean(p.SiteName),
 		person:   pageClean(p.Person),
 		other:    pageClean(p.Other),
@@ -88,11 +88,17 @@ func (p *page) view(lang string, messages pageMessages) *pageView {
 	return v
 }
 
-// pageBrand is the brand that people of a market know; all colours, texts and menus follow from it.
+// pageBrand is the brand that people of a market know; all colours, texts and menus follow from it. Where no market
+// is set, the language stands for it: who reads Danish or Finnish has MobilePay on the phone.
 // On 2027-01-12 MobilePay takes the name Vipps: this is the one place to change.
-func pageBrand(market string) string {
+func pageBrand(market, lang string) string {
 	switch strings.ToUpper(market) {
 	case "DK", "FI":
+		return "MobilePay"
+	case "NO", "SE":
+		return "Vipps"
+	}
+	if lang == "da" || lang == "fi" {
 		return "MobilePay"
 	}
 	return "Vipps"
