@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,11 +84,17 @@ type pageText struct {
 
 func (a *API) text(r *http.Request) *pageText {
 	lang := languageOf(a.assets.languages, r.Header.Values("Accept-Language"), a.market)
-	t := &pageText{lang: lang, messages: a.assets.languages[lang], brand: "Vipps"}
-	if slices.Contains([]string{"DK", "FI"}, strings.ToUpper(a.market)) {
-		t.brand = "MobilePay"
+	return &pageText{lang: lang, messages: a.assets.languages[lang], brand: brandOf(a.market, lang)}
+}
+
+// brandOf is the name of the app that a market's people have, or, without a market, those who read the language: as on the
+// other pages of this product.
+func brandOf(market, lang string) string {
+	market = strings.ToUpper(market)
+	if market == "DK" || market == "FI" || market == "" && (lang == "da" || lang == "fi") {
+		return "MobilePay"
 	}
-	return t
+	return "Vipps"
 }
 
 func (t *pageText) say(key string) string { return t.fill(t.messages[key]) }
