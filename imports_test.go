@@ -85,18 +85,18 @@ var rules = []rule{
 		atLeast: "forwardauth/fcgi",
 	},
 	{
-		name: "merchant logins, webhooks and outgoing events know neither sites nor cookies: of ours they import vipps, session and what files need only",
+		name: "merchant logins, webhooks and outgoing events know neither sites nor cookies: of ours they import vipps, session and what several stand on only",
 		from: func(p string) bool { return is("outbox")(p) || is("merchant")(p) || is("webhook")(p) },
 		forbid: func(p string) bool {
-			return ours(p) && p != module+"/vipps" && p != module+"/session" && p != module+"/internal/ondisk" && !within(p, module+"/merchant") && !within(p, module+"/webhook") && !within(p, module+"/outbox")
+			return ours(p) && p != module+"/vipps" && p != module+"/session" && !shared(p) && !within(p, module+"/merchant") && !within(p, module+"/webhook") && !within(p, module+"/outbox")
 		},
 		atLeast: "outbox",
 	},
 	{
-		name:    "internal/ondisk asks the system, and imports none of ours",
-		from:    is("internal/ondisk"),
-		forbid:  func(p string) bool { return ours(p) && p != module+"/internal/ondisk" || within(p, zap) },
-		atLeast: "internal/ondisk",
+		name:    "what several packages stand on imports none of ours",
+		from:    shared,
+		forbid:  func(p string) bool { return ours(p) || within(p, zap) },
+		atLeast: "internal/rate",
 	},
 	{
 		name:    "internal/doctor looks from outside: of ours it imports vipps only",
@@ -249,6 +249,11 @@ func (g imports) chain(pkg string, forbid func(imported string) bool) []string {
 func is(rel string) func(string) bool { return func(pkg string) bool { return pkg == module+"/"+rel } }
 
 func ours(pkg string) bool { return within(pkg, module) }
+
+// shared is what several packages stand on: all that is internal but a command's own.
+func shared(pkg string) bool {
+	return within(pkg, module+"/internal") && !within(pkg, module+"/internal/doctor")
+}
 
 // product is what users run and import: ours, but for what only tests and benchmarks start.
 func product(pkg string) bool { return ours(pkg) && !within(pkg, module+"/integration") }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -35,7 +36,7 @@ type Engine struct {
 	metrics *metrics
 	limits  *logLimiter
 
-	loginEach, loginAll loginLimit
+	loginEach, loginAll rate.Limit
 
 	sites map[string]*site // by Host without the default port; of all engines that were made together
 	list  []*site          // its own

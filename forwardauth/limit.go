@@ -1,86 +1,47 @@
 package forwardauth
 
 import (
-	"errors"
 	"hash/maphash"
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
 const (
-	// LimitOff is the value of a limit that limits nothing.
-	LimitOff = "off"
+	// LimitOff is "off", the value of a limit that limits nothing.
+	LimitOff = rate.Off
 
 	// Two hundred people in one office begin their day within a minute, each with a silent attempt and a full one: 400 at
 	// once, and some who try twice.
 	defaultLoginLimit = "600/10m"
 	// Fifty a second go on for ever, and a whole school comes in at once.
 	defaultLoginLimitTotal = "3000/1m"
-
-	maxLimitCount  = 1_000_000
-	maxLimitPeriod = 24 * time.Hour
 )
 
-// loginLimit is a bucket of so many login attempts that fills up evenly within its period. The zero value limits nothing.
-type loginLimit struct {
-	count  int
-	period time.Duration
-}
-
-var errLimit = errors.New("must be a number of logins and a time, such as " + defaultLoginLimit + ", or off: at most 1000000, in 1s to 24h")
-
-// parseLoginLimit reads the settings login_limit and login_limit_total.
-func parseLoginLimit(text string) (loginLimit, error) {
-	if text == LimitOff {
-		return loginLimit{}, nil
-	}
-	many, within, _ := strings.Cut(text, "/")
-	count, err := strconv.Atoi(many)
-	if err != nil || count < 1 || count > maxLimitCount || many[0] == '+' {
-		return loginLimit{}, errLimit
-	}
-	period, err := time.ParseDuration(within)
-	if err != nil || period < time.Second || period > maxLimitPeriod {
-		return loginLimit{}, errLimit
-	}
-	return loginLimit{count: count, period: period}, nil
-}
-
 // parseLimits reads both limits of a configuration.
-func (c *Config) parseLimits() (each, all loginLimit, errs []error) {
+func (c *Config) parseLimits() (each, all rate.Limit, errs []error) {
 	for _, l := range []struct {
 		setting, text, standard string
-		to                      *loginLimit
+		to                      *rate.Limit
 	}{
 		{"login_limit", c.LoginLimit, defaultLoginLimit, &each},
 		{"login_limit_total", c.LoginLimitTotal, defaultLoginLimitTotal, &all},
 	} {
 		defaultTo(&l.text, l.standard)
 		var err error
-		if *l.to, err = parseLoginLimit(l.text); err != nil {
+		if *l.to, err = rate.Parse(l.text, defaultLoginLimit); err != nil {
 			errs = append(errs, &vipps.ConfigError{Setting: l.setting, Reason: err.Error()})
 		}
 	}
 	return each, all, errs
-}
-
-// take returns when a bucket will be full again after one more attempt and, where there is none left, how long until there
-// is one. full says when it would be full without, in nanoseconds as now is. This is the generic cell rate algorithm of
-// ITU-T I.371: one number a bucket, and a limit may change while it holds.
-func (l loginLimit) take(full, now int64) (after int64, wait time.Duration) {
-	empty := now + int64(l.period)
-	full = min(max(full, now), empty) // beyond it the clock was turned back, or the period was longer
-	after = full + int64(l.period)/int64(l.count)
-	return after, time.Duration(max(0, after-empty))
 }
 
 const (
@@ -106,7 +67,7 @@ type loginLimiter struct {
 
 type limitBucket struct {
 	client netip.Prefix
-	full   int64
+	full   int64 // when it is full again, in nanoseconds
 }
 
 // The values of the label "limit", and what is named in the log.
@@ -118,36 +79,37 @@ const (
 
 // take counts one attempt. When there are too many it counts nothing, and returns which limit is at fault and how long
 // until the next is taken. A client that isn't valid counts in total only.
-func (l *loginLimiter) take(client netip.Addr, each, all loginLimit, now time.Time) (limit string, wait time.Duration) {
+func (l *loginLimiter) take(client netip.Addr, each, all rate.Limit, now time.Time) (limit string, wait time.Duration) {
 	t := now.UnixNano()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var buckets [2]*limitBucket
 	var after [2]limitBucket
 	for i, net := range networksOf(client) {
-		if each.count == 0 || !net.IsValid() {
+		if each.Count == 0 || !net.IsValid() {
 			continue
 		}
 		limit := each
 		if i > 0 {
-			limit.count *= customerShare
+			limit.Count *= customerShare
 		}
 		buckets[i] = l.bucket(net)
 		full := buckets[i].full
 		if buckets[i].client != net {
 			full = 0 // another's, which is to go
 		}
-		after[i].client = net
-		if after[i].full, wait = limit.take(full, t); wait > 0 {
+		left, wait := limit.Take(time.Duration(full - t))
+		if wait > 0 {
 			return limitClient, wait
 		}
+		after[i] = limitBucket{net, t + int64(left)}
 	}
-	if all.count > 0 {
-		var total int64
-		if total, wait = all.take(l.total, t); wait > 0 {
+	if all.Count > 0 {
+		left, wait := all.Take(time.Duration(l.total - t))
+		if wait > 0 {
 			return limitTotal, wait
 		}
-		l.total = total
+		l.total = t + int64(left)
 	}
 	for i, bucket := range buckets {
 		if bucket != nil {
@@ -190,7 +152,7 @@ func (l *loginLimiter) bucket(client netip.Prefix) *limitBucket {
 // and how long until the next is taken.
 func (e *Engine) takeLogin(r *http.Request, s *site) (limit string, wait time.Duration) {
 	var client netip.Addr
-	if e.loginEach.count > 0 {
+	if e.loginEach.Count > 0 {
 		client = e.clientOf(r)
 		if !client.IsValid() && e.state.logins.unknown.CompareAndSwap(false, true) {
 			e.log.Warn("nobody knows from which clients logins come, so that login_limit counts none of them, and only login_limit_total does",

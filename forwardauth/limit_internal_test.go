@@ -8,36 +8,19 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func TestParseLoginLimit(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]loginLimit{
-		"off": {}, "60/1m": {60, time.Minute}, "1/1s": {1, time.Second}, "600/10m": {600, 10 * time.Minute}, "1000000/24h": {1_000_000, 24 * time.Hour},
-	} {
-		if got, err := parseLoginLimit(text); err != nil || got != want {
-			t.Errorf("%q: %v %v", text, got, err)
-		}
-	}
-	for _, text := range []string{
-		"", "60", "/", "60/", "/1m", "0/1m", "-1/1m", "+5/1m", "60/0s", "60/-1m", "60/25h", "60/1m/1m", "1000001/1m", "1.5/1m", " 60/1m", "60 / 1m", "60/1", "Off", "none",
-		"99999999999999999999/1m", "60/1ms", "60/1d",
-	} {
-		if got, err := parseLoginLimit(text); err == nil {
-			t.Errorf("%q is read as %v", text, got)
-		}
-	}
-}
+	"github.com/vippsauth/vippsauth/internal/rate"
+)
 
 // The bucket holds its number at once, gives back one at a time, and says when; a clock that is turned back or a limit that
 // was changed locks nobody out for longer than one of them takes.
 func TestLoginLimitTakes(t *testing.T) {
 	t.Parallel()
-	limit := loginLimit{count: 6, period: time.Minute}
+	limit := rate.Limit{Count: 6, Period: time.Minute}
 	now := stateEpoch
 	var l loginLimiter
 	client := netip.MustParseAddr("203.0.113.7")
-	take := func() (string, time.Duration) { return l.take(client, limit, loginLimit{}, now) }
+	take := func() (string, time.Duration) { return l.take(client, limit, rate.Limit{}, now) }
 	for i := range 6 {
 		if at, wait := take(); at != limitNone || wait != 0 {
 			t.Fatalf("the %dth is refused: %s %s", i+1, at, wait)
@@ -63,7 +46,7 @@ func TestLoginLimitTakes(t *testing.T) {
 	if at, wait := take(); at != limitClient || wait > 10*time.Second {
 		t.Errorf("the clock was turned back: %q %s", at, wait)
 	}
-	limit = loginLimit{count: 2, period: 2 * time.Second}
+	limit = rate.Limit{Count: 2, Period: 2 * time.Second}
 	if at, wait := take(); at != limitClient || wait > time.Second {
 		t.Errorf("the limit was changed: %q %s", at, wait)
 	}
@@ -76,7 +59,7 @@ func TestLoginLimitTakes(t *testing.T) {
 // All clients share the total, and one that may not start any more takes nothing of it.
 func TestLoginLimitTotal(t *testing.T) {
 	t.Parallel()
-	each, all := loginLimit{count: 2, period: time.Minute}, loginLimit{count: 5, period: time.Minute}
+	each, all := rate.Limit{Count: 2, Period: time.Minute}, rate.Limit{Count: 5, Period: time.Minute}
 	var l loginLimiter
 	take := func(client string) string {
 		addr, _ := netip.ParseAddr(client) // "" is nobody
@@ -102,22 +85,22 @@ func TestLoginLimitTotal(t *testing.T) {
 		}
 	}
 	// What the total refused was not counted for the client either.
-	if limit, _ := l.take(netip.MustParseAddr("203.0.113.3"), each, loginLimit{}, stateEpoch); limit != limitNone {
+	if limit, _ := l.take(netip.MustParseAddr("203.0.113.3"), each, rate.Limit{}, stateEpoch); limit != limitNone {
 		t.Error("a client pays for what the total refused")
 	}
 }
 
 // Attack: logins from a million addresses, to fill the memory, or to push out the bucket of an address that is at its end.
 func TestSec_C073_LimiterIsBounded(t *testing.T) {
-	limit := loginLimit{count: 5, period: time.Hour}
+	limit := rate.Limit{Count: 5, Period: time.Hour}
 	var l loginLimiter
 	exhausted := netip.MustParseAddr("203.0.113.7")
 	for range 5 {
-		l.take(exhausted, limit, loginLimit{}, stateEpoch)
+		l.take(exhausted, limit, rate.Limit{}, stateEpoch)
 	}
 	before := heapInUse()
 	for i := range 1_000_000 {
-		l.take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), limit, loginLimit{}, stateEpoch)
+		l.take(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), limit, rate.Limit{}, stateEpoch)
 	}
 	if grown := heapInUse() - before; grown > 1<<20 {
 		t.Errorf("the heap grew by %d bytes", grown)
@@ -125,7 +108,7 @@ func TestSec_C073_LimiterIsBounded(t *testing.T) {
 	if len(l.clients) != limitSets*limitWays {
 		t.Errorf("%d clients are kept", len(l.clients))
 	}
-	if at, _ := l.take(exhausted, limit, loginLimit{}, stateEpoch); at != limitClient {
+	if at, _ := l.take(exhausted, limit, rate.Limit{}, stateEpoch); at != limitClient {
 		t.Error("others have pushed out a client that was at its end")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/vippsauth/vippsauth/internal/rate"
 )
 
 // Attack: one customer of an IPv6 provider has a /56 or a /48, which are 256 and 65,536 addresses' worth of /64. Each of them
@@ -44,10 +46,10 @@ func TestSec_C073_OneCustomersManyNetworks(t *testing.T) {
 // Two neighbours of one /48 don't share what is one client's.
 func TestLoginLimitOfNeighbours(t *testing.T) {
 	t.Parallel()
-	each := loginLimit{count: 3, period: time.Minute}
+	each := rate.Limit{Count: 3, Period: time.Minute}
 	var l loginLimiter
 	take := func(client string) string {
-		limit, _ := l.take(netip.MustParseAddr(client), each, loginLimit{}, stateEpoch)
+		limit, _ := l.take(netip.MustParseAddr(client), each, rate.Limit{}, stateEpoch)
 		return limit
 	}
 	for range 3 {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/internal/rate"
 )
 
 const (
@@ -17,7 +19,6 @@ const (
 	maxBacklog   = 1 << 20          // bytes that wait to be saved; beyond that all is saved anew
 	firstRetry   = time.Second      // after the first failure; doubled at each
 	maxRetry     = 30 * time.Second // between two attempts to save
-	complainPace = time.Minute      // between two log lines about the same trouble
 	compactAt    = 1024             // lines that a store has at least before it is compacted for being mostly over
 
 	// saveTimeout is how long the answer to a logout waits until it is known that the logout is kept. A disk takes a few
@@ -63,10 +64,10 @@ type RevocationKeeper struct {
 	stopped bool
 
 	// Of Run alone.
-	lines     int // that the store has
-	retry     time.Time
-	wait      time.Duration
-	complaint map[string]time.Time
+	lines      int // that the store has
+	retry      time.Time
+	wait       time.Duration
+	complaints rate.Lines
 }
 
 // saving is a batch of records on its way into a store.
@@ -88,7 +89,7 @@ func NewRevocationKeeper(state *State, store RevocationStore, log func() *zap.Lo
 	}
 	k := &RevocationKeeper{
 		state: state, store: store, log: log, now: now, every: lookEvery,
-		nudge: make(chan struct{}, 1), loaded: make(chan struct{}), complaint: map[string]time.Time{},
+		nudge: make(chan struct{}, 1), loaded: make(chan struct{}),
 	}
 	state.keeper.Store(k)
 	return k
@@ -301,11 +302,9 @@ func (k *RevocationKeeper) within(ctx context.Context, limit time.Duration, what
 
 // complain logs trouble with the store, each kind once a minute.
 func (k *RevocationKeeper) complain(what string, err error, more ...zap.Field) {
-	now := time.Now()
-	if last, ok := k.complaint[what]; ok && now.Sub(last) < complainPace {
+	if !k.complaints.May(what, time.Now()) {
 		return
 	}
-	k.complaint[what] = now
 	place, mend := k.store.Place()
 	k.log().Error(what, append(more, zap.String("kept_in", place), zap.Error(err), zap.String("mend", mend))...)
 }

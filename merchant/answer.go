@@ -137,16 +137,7 @@ func (l *Logins) complain(what string, err error) {
 
 // warn logs a line, one of a kind a minute. Kinds are fixed.
 func (l *Logins) warn(kind, what string, fields ...zap.Field) {
-	const pace = time.Minute
-	now := l.now()
-	l.said.Lock()
-	last, ok := l.warned[kind]
-	quiet := ok && now.Sub(last) < pace
-	if !quiet {
-		l.warned[kind] = now
-	}
-	l.said.Unlock()
-	if !quiet {
+	if l.said.May(kind, l.now()) {
 		l.log.Warn(what, fields...)
 	}
 }

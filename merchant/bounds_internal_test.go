@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -16,7 +17,7 @@ import (
 func TestSec_A154_CountsAreBounded(t *testing.T) {
 	t.Parallel()
 	l := newLimiter()
-	three := limit{count: 3, period: 10 * time.Minute}
+	three := rate.Limit{Count: 3, Period: 10 * time.Minute}
 	of := func(n int) bucket {
 		b := bucket{name: limitPhone, limit: three}
 		binary.BigEndian.PutUint64(b.key[:], uint64(n)+1)
@@ -55,7 +56,7 @@ func TestLoginsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(Config{Client: client, Keys: session.Keys{key}, CallerLimit: limitOff})
+	l, err := New(Config{Client: client, Keys: session.Keys{key}, CallerLimit: rate.Off})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/session"
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -69,7 +70,7 @@ const (
 type settings struct {
 	Config
 
-	phoneLimit, callerLimit limit
+	phoneLimit, callerLimit rate.Limit
 }
 
 // check returns every fault at once, each a *vipps.ConfigError.
@@ -97,7 +98,7 @@ func (c Config) check() (settings, error) {
 	}
 	for _, l := range []struct {
 		setting, text, standard string
-		to                      *limit
+		to                      *rate.Limit
 	}{
 		{"merchant_limit", c.PhoneLimit, defaultPhoneLimit, &s.phoneLimit},
 		{"merchant_caller_limit", c.CallerLimit, defaultCallerLimit, &s.callerLimit},
@@ -107,7 +108,7 @@ func (c Config) check() (settings, error) {
 			text = l.standard
 		}
 		var err error
-		if *l.to, err = parseLimit(text); err != nil {
+		if *l.to, err = rate.Parse(text, defaultPhoneLimit); err != nil {
 			bad(l.setting, err.Error())
 		}
 	}
@@ -136,7 +137,6 @@ func New(cfg Config) (*Logins, error) {
 		latest:  map[digest]*entry{},
 		callers: map[string]int{},
 		landed:  map[digest]time.Time{},
-		warned:  map[string]time.Time{},
 		lives:   map[time.Duration]time.Duration{},
 		wake:    make(chan struct{}, 1),
 		work:    make(chan *entry),

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/session"
 )
 
@@ -16,7 +17,6 @@ const (
 	lockPause  = 100 * time.Millisecond  // between two looks at a lock that another process holds
 	savePause  = 1500 * time.Millisecond // that the answer to a start waits for the disk
 	compactAt  = 1024                    // lines that a journal has at least before it is written anew
-	complaint  = time.Minute             // between two log lines about the same trouble
 )
 
 // journal keeps the logins under way for after a restart. What a login says of a person it never holds. A nil journal keeps
@@ -43,7 +43,7 @@ type journal struct {
 	lines      int
 	foreign    []line // that no key of ours opens
 	anew       bool
-	complained time.Time
+	complaints rate.Lines
 }
 
 // batch is what is written together. A nil batch is written.
@@ -287,11 +287,9 @@ func (j *journal) rewrite(l *Logins) {
 
 // complain logs trouble with the journal, once a minute.
 func (j *journal) complain(what string, err error) {
-	now := j.now()
-	if !j.complained.IsZero() && now.Sub(j.complained) < complaint {
+	if !j.complaints.May("", j.now()) {
 		return
 	}
-	j.complained = now
 	j.log.Error(what, zap.String("kept_in", j.path), zap.Error(err),
 		zap.String("mend", "let the user that runs vippsauth write to this file and to its directory, see that the disk is not full, and give each process a file of its own"))
 }

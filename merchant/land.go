@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -99,7 +100,7 @@ func (l *Logins) admit(query url.Values) (code digest, err error) {
 	if len(l.landed) >= maxLanded {
 		return code, l.limited(full)
 	}
-	err = l.limits.take(now.Sub(l.began), bucket{limitLanding, l.ids.digest(limitLanding), limit{landingCount, landingPeriod}})
+	err = l.limits.take(now.Sub(l.began), bucket{limitLanding, l.ids.digest(limitLanding), rate.Limit{Count: landingCount, Period: landingPeriod}})
 	if err != nil {
 		return code, l.limited(full)
 	}

@@ -1,55 +1,18 @@
 package merchant
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/vippsauth/vippsauth/internal/rate"
 )
 
 const (
-	limitOff       = "off"
-	maxLimitCount  = 1_000_000
-	maxLimitPeriod = 24 * time.Hour
-
 	maxBuckets = 100_000
 	sweepPause = time.Second
 )
-
-// limit is a bucket of so many starts that fills up evenly within its period. The zero value limits nothing.
-type limit struct {
-	count  int
-	period time.Duration
-}
-
-var errLimit = errors.New("must be a number of logins and a time, such as " + defaultPhoneLimit + ", or off: at most 1000000, in 1s to 24h")
-
-func parseLimit(text string) (limit, error) {
-	if text == limitOff {
-		return limit{}, nil
-	}
-	many, within, _ := strings.Cut(text, "/")
-	count, err := strconv.Atoi(many)
-	if err != nil || count < 1 || count > maxLimitCount || many[0] == '+' {
-		return limit{}, errLimit
-	}
-	period, err := time.ParseDuration(within)
-	if err != nil || period < time.Second || period > maxLimitPeriod {
-		return limit{}, errLimit
-	}
-	return limit{count: count, period: period}, nil
-}
-
-// take returns when a bucket will be full again after one more start and, where there is none left, how long until there
-// is one. This is the generic cell rate algorithm of ITU-T I.371: one number a bucket.
-func (l limit) take(full, now time.Duration) (after, wait time.Duration) {
-	empty := now + l.period
-	after = min(max(full, now), empty) + l.period/time.Duration(l.count)
-	return after, max(0, after-empty)
-}
 
 // What a [LimitError] is about.
 const (
@@ -89,7 +52,7 @@ func newLimiter() *limiter {
 type bucket struct {
 	name  string
 	key   digest
-	limit limit
+	limit rate.Limit
 }
 
 // take takes one from all of the buckets or, where one of them has none left, from none.
@@ -106,7 +69,7 @@ func (l *limiter) take(now time.Duration, from ...bucket) error {
 	}
 	after := make([]time.Duration, len(from))
 	for i, b := range from {
-		if b.limit.count == 0 {
+		if b.limit.Count == 0 {
 			continue
 		}
 		full, known := l.buckets[b.key]
@@ -116,13 +79,14 @@ func (l *limiter) take(now time.Duration, from ...bucket) error {
 				return &LimitError{RetryAfter: time.Minute, Limit: limitWaiting}
 			}
 		}
-		var wait time.Duration
-		if after[i], wait = b.limit.take(full, now); wait > 0 {
+		left, wait := b.limit.Take(full - now)
+		if wait > 0 {
 			return &LimitError{RetryAfter: (wait + time.Second - 1).Truncate(time.Second), Limit: b.name}
 		}
+		after[i] = now + left
 	}
 	for i, b := range from {
-		if b.limit.count > 0 {
+		if b.limit.Count > 0 {
 			l.buckets[b.key] = after[i]
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -112,8 +113,7 @@ type Logins struct {
 	ran     atomic.Bool
 	stopped chan struct{} // closed when Run has ended
 
-	said   sync.Mutex
-	warned map[string]time.Time
+	said rate.Lines
 
 	mu       sync.Mutex
 	logins   map[idKey]*entry

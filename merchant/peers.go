@@ -5,13 +5,15 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/vippsauth/vippsauth/internal/rate"
 )
 
 const (
 	// A peer may show wrong credentials so often at once, and so often in a minute from then on. Right ones always pass: a
 	// token of random bytes can't be guessed, and whoever shares an address with somebody who tries must not be locked out.
 	strikesAtOnce = 20
-	strikePeriod  = 3 * time.Second // for each that comes back
+	strikesPeriod = time.Minute
 
 	maxPeers = 4096
 )
@@ -33,15 +35,11 @@ func (s *strikes) count(peer string, now time.Time) (wait time.Duration) {
 	if !known && len(s.until) >= maxPeers {
 		s.forget(now)
 	}
-	if last.Before(now) || last.After(now.Add(strikesAtOnce*strikePeriod)) {
-		last = now // long ago, or the clock was turned back
+	left, wait := rate.Limit{Count: strikesAtOnce, Period: strikesPeriod}.Take(last.Sub(now))
+	if wait == 0 {
+		s.until[peer] = now.Add(left)
 	}
-	next := last.Add(strikePeriod)
-	if over := next.Sub(now.Add(strikesAtOnce * strikePeriod)); over > 0 {
-		return over
-	}
-	s.until[peer] = next
-	return 0
+	return wait
 }
 
 // forget makes room: of those whose time is over, or of any one when there are none.

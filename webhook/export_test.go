@@ -19,14 +19,6 @@ func (s Seen) Claim(digest byte, now time.Time) bool { return s.claim([32]byte{d
 // Forget makes it new.
 func (s Seen) Forget(digest byte) { s.forget([32]byte{digest}) }
 
-// Bucket holds tokens.
-type Bucket struct{ bucket }
-
-// Take takes one.
-func (b *Bucket) Take(now time.Time, burst int, every time.Duration) time.Duration {
-	return b.take(now, burst, every)
-}
-
 // Queue holds jobs.
 type Queue struct{ *queue }
 

@@ -3,32 +3,12 @@ package webhook
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/vippsauth/vippsauth/vipps"
 )
-
-// sayer lets a message of a kind through once a minute, so that nobody fills the log from outside. Kinds are ours, and few.
-type sayer struct {
-	mu   sync.Mutex
-	said map[string]time.Time
-}
-
-func (s *sayer) may(kind string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if age := now.Sub(s.said[kind]); s.said[kind] != (time.Time{}) && age >= 0 && age < time.Minute {
-		return false
-	}
-	if s.said == nil {
-		s.said = map[string]time.Time{}
-	}
-	s.said[kind] = now
-	return true
-}
 
 // say logs what an operator should know of an outcome. What is sent twice is usual, and so is what has an effect.
 func (r *Receiver) say(kind string, v verdict) {
@@ -57,7 +37,7 @@ func (r *Receiver) say(kind string, v verdict) {
 	if typed {
 		code = e.Code
 	}
-	if !r.said.may(kind+" "+string(v.outcome)+" "+code, r.cfg.Now()) {
+	if !r.said.May(kind+" "+string(v.outcome)+" "+code, r.cfg.Now()) {
 		return
 	}
 	var fields []zap.Field

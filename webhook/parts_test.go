@@ -42,28 +42,6 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-func TestBucket(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	var b webhook.Bucket
-	take := func() time.Duration { return b.Take(now, 2, time.Minute) }
-	if a, b, c := take(), take(), take(); a != 0 || b != 0 || c != time.Minute {
-		t.Errorf("%s, %s, %s", a, b, c)
-	}
-	now = now.Add(time.Minute)
-	if a, b := take(), take(); a != 0 || b != time.Minute {
-		t.Errorf("a minute later: %s, %s", a, b)
-	}
-	now = now.Add(-24 * time.Hour) // the clock is turned back
-	if a := take(); a != time.Minute {
-		t.Errorf("a day before: %s", a)
-	}
-	now = now.Add(time.Minute)
-	if a := take(); a != 0 && a != time.Minute {
-		t.Errorf("and a minute later: %s", a)
-	}
-}
-
 // At the end no more is taken, what is there is done, and not for longer than its time.
 func TestQueue_End(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -56,7 +57,7 @@ type QRConfig struct {
 type QR struct {
 	cfg     QRConfig
 	log     *zap.Logger
-	said    sayer
+	said    rate.Lines
 	metrics *metrics
 	logins  *prometheus.CounterVec
 	queue   *queue
@@ -166,7 +167,7 @@ func (q *QR) finish(ctx context.Context, cb *vipps.QRCallback) {
 	}
 	if err := q.cfg.Login(ctx, login); err != nil {
 		q.logins.WithLabelValues("undelivered").Inc()
-		if q.said.may("undelivered", q.cfg.Now()) {
+		if q.said.May("undelivered", q.cfg.Now()) {
 			q.log.Warn("a QR login reached nobody", zap.Error(err), zap.String("cure", "name the code's qr_id and its caller in qr_callers"))
 		}
 		return
@@ -208,7 +209,7 @@ func (q *QR) say(v verdict) {
 	default:
 		return
 	}
-	if !q.said.may(string(v.outcome)+" "+code, q.cfg.Now()) {
+	if !q.said.May(string(v.outcome)+" "+code, q.cfg.Now()) {
 		return
 	}
 	fields := []zap.Field{zap.String("cure", cure)}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -59,13 +60,13 @@ type Config struct {
 type Receiver struct {
 	cfg     Config
 	log     *zap.Logger
-	said    sayer
+	said    rate.Lines
 	metrics *metrics
 
 	pings, revocations *queue
 	seenPings          *seen
 	seenRevocations    *seen
-	revoking           bucket
+	revoking           rate.Bucket
 }
 
 // New returns a receiver, or an error that joins a *vipps.ConfigError for each faulty setting.

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -54,7 +55,7 @@ func (r *Receiver) judgeRevoked(req *http.Request, body []byte) verdict {
 	if !r.seenRevocations.claim(same, now) {
 		return verdict{outcome: replayed}
 	}
-	if wait := r.revoking.take(now, revocationBurst, revocationEvery); wait > 0 {
+	if wait := r.revoking.Take(rate.Limit{Count: revocationBurst, Period: revocationBurst * revocationEvery}, now); wait > 0 {
 		r.seenRevocations.forget(same)
 		return verdict{outcome: limited, wait: wait}
 	}

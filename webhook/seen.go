@@ -63,29 +63,3 @@ func (s *seen) forget(digest [32]byte) {
 		}
 	}
 }
-
-// bucket holds so many tokens, which come back evenly: the generic cell rate algorithm of ITU-T I.371.
-type bucket struct {
-	mu   sync.Mutex
-	full time.Time // when it is full again
-}
-
-// take takes a token, or returns how long until there is one.
-func (b *bucket) take(now time.Time, burst int, every time.Duration) (wait time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	empty := now.Add(time.Duration(burst) * every)
-	full := b.full
-	if full.Before(now) {
-		full = now
-	}
-	if full.After(empty) { // the clock was turned back
-		full = empty
-	}
-	full = full.Add(every)
-	if full.After(empty) {
-		return full.Sub(empty)
-	}
-	b.full = full
-	return 0
-}

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"io"
 	"log"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/vippsauth/vippsauth/internal/rate"
 )
 
 // handshakes takes what a server writes to its ErrorLog. Anybody can make handshakes fail, and net/http writes a line with an address for
@@ -15,9 +16,7 @@ import (
 type handshakes struct {
 	log  *zap.Logger
 	rest io.Writer
-
-	mu   sync.Mutex
-	said time.Time
+	said rate.Lines
 }
 
 // handshakeLog is stdLog for a server that speaks TLS.
@@ -30,14 +29,7 @@ func (h *handshakes) Write(line []byte) (int, error) {
 	if !bytes.HasPrefix(line, []byte("http: TLS handshake error from ")) {
 		return h.rest.Write(line)
 	}
-	now := time.Now()
-	h.mu.Lock()
-	quiet := !h.said.IsZero() && now.Sub(h.said) < time.Minute
-	if !quiet {
-		h.said = now
-	}
-	h.mu.Unlock()
-	if !quiet {
+	if h.said.May("", time.Now()) {
 		h.log.Warn("a connection to merchant_listen was refused in its handshake", zap.String("error", handshakeFault(line)),
 			zap.String("cure", "if it is a caller's: its certificate has to be signed by merchant_client_ca, for clients, and be in date, over TLS 1.2 or 1.3"))
 	}
