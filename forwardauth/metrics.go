@@ -1,10 +1,9 @@
 package forwardauth
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/vippsauth/vippsauth/internal/meter"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -17,8 +16,6 @@ const (
 
 // metrics are the engine's counters. Labels come from fixed sets; none of them is anything that a client sent.
 type metrics struct {
-	registerer prometheus.Registerer
-
 	checks       [Logout + 1]prometheus.Counter
 	anonymous    prometheus.Counter
 	badRequests  *prometheus.CounterVec
@@ -36,13 +33,13 @@ type metrics struct {
 	limited      map[string]prometheus.Counter // by limit
 }
 
-func newMetrics(registerer prometheus.Registerer, state *State) *metrics {
-	m := &metrics{registerer: registerer}
+func newMetrics(r prometheus.Registerer, state *State) *metrics {
+	m := &metrics{}
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return register(m, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "vippsauth", Name: name, Help: help}, labels))
+		return meter.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "vippsauth", Name: name, Help: help}, labels))
 	}
 	one := func(name, help string) prometheus.Counter {
-		return register(m, prometheus.NewCounter(prometheus.CounterOpts{Namespace: "vippsauth", Name: name, Help: help}))
+		return meter.Register(r, prometheus.NewCounter(prometheus.CounterOpts{Namespace: "vippsauth", Name: name, Help: help}))
 	}
 	checks := vec("checks_total", "Requests judged, by verdict.", "verdict")
 	for _, v := range []Verdict{Deny, Allow, Login, Forbid, Misdirected, Logout} {
@@ -62,26 +59,12 @@ func newMetrics(registerer prometheus.Registerer, state *State) *metrics {
 	m.sessions = one("sessions_started_total", "Sessions made.")
 	m.logouts = one("logouts_total", "Sessions ended by a person.")
 	m.unsaved = one("revocations_unsaved_total", "Logouts that were answered before they could be saved.")
-	register(m, newUnsavedGauge()).watch(state)
+	meter.Register(r, newUnsavedGauge()).watch(state)
 	m.notMe = one("confirmations_refused_total", "Logins that ended with: not me.")
 	m.lost = one("login_states_lost_total", "Callbacks without the cookie of their attempt.")
 	m.silentPaused = one("silent_paused_total", "Times that silent login paused because attempts vanished.")
 	m.consentsLost = one("consents_not_taken_total", "Logins whose answers to consents could not be handed on.")
 	return m
-}
-
-// register registers a collector or, where another engine of the process has registered its like, takes that one.
-func register[C prometheus.Collector](m *metrics, c C) C {
-	if m.registerer == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := m.registerer.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }
 
 func (m *metrics) verdict(d *Decision) {

@@ -1,9 +1,9 @@
 package merchant
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vippsauth/vippsauth/internal/meter"
 )
 
 // metrics are what an operator can count. Labels come from fixed sets.
@@ -20,10 +20,10 @@ func newMetrics(l *Logins) *metrics {
 	}
 	r := l.cfg.Metrics
 	m := &metrics{
-		states:       register(r, prometheus.NewCounterVec(opts("logins_total", "Merchant logins that came into a state."), []string{"state"})),
-		limited:      register(r, prometheus.NewCounterVec(opts("limited_total", "Merchant logins refused because there were too many, by limit."), []string{"limit"})),
-		polls:        register(r, prometheus.NewCounter(opts("polls_total", "Times that the provider was asked about a merchant login."))),
-		consentsLost: register(r, prometheus.NewCounter(opts("consents_not_taken_total", "Merchant logins whose answers to consents could not be handed on."))),
+		states:       meter.Register(r, prometheus.NewCounterVec(opts("logins_total", "Merchant logins that came into a state."), []string{"state"})),
+		limited:      meter.Register(r, prometheus.NewCounterVec(opts("limited_total", "Merchant logins refused because there were too many, by limit."), []string{"limit"})),
+		polls:        meter.Register(r, prometheus.NewCounter(opts("polls_total", "Times that the provider was asked about a merchant login."))),
+		consentsLost: meter.Register(r, prometheus.NewCounter(opts("consents_not_taken_total", "Merchant logins whose answers to consents could not be handed on."))),
 	}
 	for _, state := range []State{Pending, Approved, Delivered, Declined, Expired, Failed, Canceled} {
 		m.states.WithLabelValues(string(state))
@@ -31,7 +31,7 @@ func newMetrics(l *Logins) *metrics {
 	for _, name := range []string{limitPhone, limitCaller, limitWaiting, limitProvider, limitLanding} {
 		m.limited.WithLabelValues(name)
 	}
-	register(r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	meter.Register(r, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "vippsauth", Subsystem: "merchant", Name: "logins_pending", Help: "Merchant logins that nobody has answered yet.",
 	}, func() float64 {
 		l.mu.Lock()
@@ -39,18 +39,4 @@ func newMetrics(l *Logins) *metrics {
 		return float64(l.pendings)
 	}))
 	return m
-}
-
-// register registers a collector or, where the process has registered its like, takes that one.
-func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	if r == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := r.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
 }

@@ -1,9 +1,9 @@
 package webhook
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vippsauth/vippsauth/internal/meter"
 )
 
 // The values of the label "kind".
@@ -14,29 +14,28 @@ const (
 
 // metrics are the counters. Their labels come from fixed sets.
 type metrics struct {
-	registerer prometheus.Registerer
-	received   *prometheus.CounterVec
-	pings      *prometheus.CounterVec
-	failures   prometheus.Counter
+	received *prometheus.CounterVec
+	pings    *prometheus.CounterVec
+	failures prometheus.Counter
 }
 
-func newMetrics(registerer prometheus.Registerer) *metrics {
-	m := &metrics{registerer: registerer}
-	m.received = register(m, prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{}
+	m.received = meter.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "vippsauth", Name: "webhooks_received_total", Help: "Webhooks received, by kind and what came of them.",
 	}, []string{"kind", "outcome"}))
-	m.pings = register(m, prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.pings = meter.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "vippsauth", Name: "webhook_pings_total", Help: "Signed pings, by whether a login waited for them.",
 	}, []string{"waited_for"}))
-	m.failures = register(m, prometheus.NewCounter(prometheus.CounterOpts{
+	m.failures = meter.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "vippsauth", Name: "webhook_revocations_failed_total", Help: "Withdrawn consents after which sessions could not be ended for good.",
 	}))
 	return m
 }
 
 // watch shows how many effects wait.
-func (m *metrics) watch(r *Receiver) {
-	register(m, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+func (r *Receiver) watch() {
+	meter.Register(r.cfg.Metrics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "vippsauth", Name: "webhooks_queued", Help: "Webhooks whose effect is yet to come.",
 	}, func() float64 { return float64(len(r.pings.jobs) + len(r.revocations.jobs)) }))
 }
@@ -50,17 +49,3 @@ func (m *metrics) ping(known bool) {
 }
 
 func (m *metrics) failed() { m.failures.Inc() }
-
-// register registers a collector or, where another receiver of the process has registered its like, takes that one.
-func register[C prometheus.Collector](m *metrics, c C) C {
-	if m.registerer == nil {
-		return c
-	}
-	var already prometheus.AlreadyRegisteredError
-	if err := m.registerer.Register(c); errors.As(err, &already) {
-		if old, ok := already.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	return c
-}

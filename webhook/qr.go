@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/meter"
 	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/vipps"
 )
@@ -79,7 +80,7 @@ func NewQR(cfg QRConfig) (*QR, error) {
 		cfg: cfg, log: cfg.Logger, metrics: newMetrics(cfg.Metrics),
 		queue: newQueue(qrQueue, qrWorkers), seen: newSeen(maxSeen, rememberQR),
 	}
-	q.logins = register(q.metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+	q.logins = meter.Register(cfg.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "vippsauth", Name: "qr_logins_total", Help: "Logins that began with a QR callback, by what came of them.",
 	}, []string{"outcome"}))
 	return q, nil

@@ -99,7 +99,7 @@ func New(cfg Config) (*Receiver, error) {
 	if cfg.Verifier != nil {
 		r.seenPings = newSeen(maxSeen, 2*cfg.Verifier.Tolerance()+time.Second) // one from the future is fresh for so long
 	}
-	r.metrics.watch(r)
+	r.watch()
 	return r, nil
 }
 
