@@ -20,7 +20,7 @@ import (
 var spreadsLoad = []string{"cmd/vippsauth/service.go", "vipps/cached.go"}
 
 // Attack: states, nonces or keys that can be guessed, because some file took the wrong one of two packages called rand.
-func TestSec_B031_OnlyCryptoRand(t *testing.T) {
+func TestSec_B031_A152_OnlyCryptoRand(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=Dir,GoFiles", "./...").Output()
 	if err != nil {
@@ -62,7 +62,7 @@ func TestSec_B031_OnlyCryptoRand(t *testing.T) {
 	if slices.Sort(found); !slices.Equal(found, spreadsLoad) {
 		t.Errorf("math/rand is imported by %q, and may be by %q", found, spreadsLoad)
 	}
-	for _, want := range []string{"vipps/login.go", "session/keys.go", "forwardauth/respond.go"} {
+	for _, want := range []string{"vipps/login.go", "vipps/cibarequest.go", "session/keys.go", "forwardauth/respond.go"} {
 		if !slices.Contains(secure, want) {
 			t.Errorf("%s takes its randomness from elsewhere", want)
 		}
@@ -75,7 +75,7 @@ type noRandomness struct{}
 func (noRandomness) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
 
 // Attack: a machine without randomness, on which a program goes on with zeros. Ours ends instead, before it has shown any.
-func TestSec_B031_NoRandomness(t *testing.T) {
+func TestSec_B031_A152_NoRandomness(t *testing.T) {
 	t.Parallel()
 	const what = "VIPPSAUTH_TEST_WITHOUT_RANDOMNESS"
 	switch os.Getenv(what) {
@@ -84,6 +84,10 @@ func TestSec_B031_NoRandomness(t *testing.T) {
 		rand.Reader = noRandomness{}
 		println("made: " + vipps.NewStateID())
 		return
+	case "code to read aloud":
+		rand.Reader = noRandomness{}
+		println("made: " + vipps.NewBindingMessage())
+		return
 	case "key":
 		rand.Reader = noRandomness{}
 		if key, err := session.NewKey(); err == nil {
@@ -91,11 +95,11 @@ func TestSec_B031_NoRandomness(t *testing.T) {
 		}
 		return
 	}
-	for _, kind := range []string{"state", "key"} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSec_B031_NoRandomness$")
+	for _, kind := range []string{"state", "code to read aloud", "key"} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSec_B031_A152_NoRandomness$")
 		cmd.Env = append(os.Environ(), what+"="+kind)
 		out, err := cmd.CombinedOutput()
-		if err == nil && kind == "state" || strings.Contains(string(out), "made:") {
+		if err == nil && kind != "key" || strings.Contains(string(out), "made:") {
 			t.Errorf("%s: %v\n%.500s", kind, err, out)
 		}
 	}

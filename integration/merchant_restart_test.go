@@ -11,6 +11,7 @@ import (
 
 	"github.com/vippsauth/vippsauth/merchant"
 	"github.com/vippsauth/vippsauth/vipps"
+	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
 // merchantLogin is what a till is told of a login.
@@ -91,7 +92,15 @@ func TestSec_D30_LoginsByPhoneOutliveAPowerCut(t *testing.T) {
 			t.Error("the file holds a phone number")
 		}
 	}
-	time.Sleep(500 * time.Millisecond) // the last polls are answered, to nobody
+	eventually(t, "the last polls are answered, to nobody", func() bool {
+		answered := 0
+		for _, call := range control.Log() {
+			if call.Endpoint == emulator.EndpointToken {
+				answered++
+			}
+		}
+		return answered == control.Calls()[emulator.EndpointToken]
+	})
 	if err := control.MerchantApprove(phones[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package merchant_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vippsauth/vippsauth/merchant"
+	"github.com/vippsauth/vippsauth/vipps"
 )
 
 // Attack on the provider: its answers are slow, and a program that counts from its questions asks more often than it may. The interval is
@@ -167,6 +169,26 @@ func TestSec_A148_PingsLeaveTheProviderASecond(t *testing.T) {
 			if a := op.of(phone); len(a.polls) != 1 || a.gap < time.Second || a.gap > 1500*time.Millisecond {
 				t.Errorf("a ping after %v: %d polls, %v after the start", after, len(a.polls), a.gap)
 			}
+		}
+	})
+}
+
+// Attack: a code is kept until the login that it is of is over, and is brought in the moment in which nobody has noticed that yet.
+func TestSec_A151_A156_ALateBrowserThatNobodyHasNoticed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		op := newProvider(t)
+		l := browserLab(t, op)
+		s := l.beginWith("till", merchant.Request{Phone: kari, ReturnTo: thanks, Expiry: time.Minute})
+		query := op.code(kari)
+		l.cancel() // what looks at the time
+		time.Sleep(2*time.Minute + time.Second)
+		var failed *vipps.Error
+		if login, to, err := l.Land(t.Context(), query); !errors.As(err, &failed) || failed.Code != vipps.CodeAuthReqID || login != nil || to != "" {
+			t.Errorf("a minute and a second after the end: %q, %v", to, err)
+		}
+		if got := l.state("till", s.ID); got.State == merchant.Delivered {
+			t.Errorf("%s", got.State)
 		}
 	})
 }

@@ -21,7 +21,7 @@ func TestSec_A155_C070_StrangersWithSlowBodies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 			fmt.Fprintf(conn, "POST /_vipps/merchant/logins HTTP/1.1\r\nHost: %s\r\n%sContent-Type: application/json\r\n%s\r\n\r\n", host, token, length)
 			got, err := io.ReadAll(conn)
 			if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 401 ") {

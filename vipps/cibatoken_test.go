@@ -265,7 +265,12 @@ func TestSec_A151_WithoutState(t *testing.T) {
 			if tt.find != nil {
 				find = tt.find
 			}
-			login, found, err := c.FinishMerchantLogin(t.Context(), query, find(pending))
+			login, found, err := c.FinishMerchantLogin(t.Context(), query, func(id string) (*vipps.PendingMerchantLogin, bool) {
+				if id == "" {
+					t.Error("a login without an id is looked for")
+				}
+				return find(pending)(id)
+			})
 			if p.calls(tokenPath) != tt.sent {
 				t.Errorf("%d token requests", p.calls(tokenPath))
 			}

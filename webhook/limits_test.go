@@ -183,7 +183,7 @@ func TestSec_D031_WebhookStorm(t *testing.T) {
 		l.want("in the storm", d, http.StatusOK)
 		slowest = max(slowest, time.Since(at))
 	}
-	if took := time.Since(began); took > 20*time.Second || slowest > 2*time.Second {
+	if took := time.Since(began); took > 60*time.Second || slowest > 10*time.Second {
 		t.Errorf("%s in all, %s for one", took, slowest)
 	}
 	runtime.GC()

@@ -106,7 +106,7 @@ func TestSec_A172_KnownAndUnknownAlike(t *testing.T) {
 		select {
 		case text := <-got:
 			return text
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			close(l.hold)
 			t.Fatal("the answer waits for the effect")
 			return ""
@@ -146,7 +146,7 @@ func TestConsentRevoked_PutOff(t *testing.T) {
 		t.Fatal("none is put off")
 	}
 	close(l.hold)
-	for deadline := time.Now().Add(10 * time.Second); l.send(revoked(revokedURL, put, l.clock().Truncate(time.Hour))).Code != http.StatusOK; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); l.send(revoked(revokedURL, put, l.clock().Truncate(time.Hour))).Code != http.StatusOK; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("still put off")
 		}
