@@ -222,6 +222,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *Emulator) serveRoute(w http.ResponseWriter, r *http.Request, rt route) {
 	arrived := e.now()
 	delay, fail := e.beginCall(rt.endpoint)
+	rec := &recorder{ResponseWriter: w, arrived: arrived, call: Call{Endpoint: rt.endpoint, Method: r.Method, Header: callHeader(r.Header)}}
+	defer func() { e.endCall(rec) }()
 	if delay > 0 {
 		t := time.NewTimer(delay)
 		defer t.Stop()
@@ -231,8 +233,6 @@ func (e *Emulator) serveRoute(w http.ResponseWriter, r *http.Request, rt route) 
 			return
 		}
 	}
-	rec := &recorder{ResponseWriter: w, arrived: arrived, call: Call{Endpoint: rt.endpoint, Method: r.Method, Header: callHeader(r.Header)}}
-	defer func() { e.endCall(rec) }()
 	switch {
 	case fail != nil:
 		fail.write(rec, r)
