@@ -103,7 +103,7 @@ func (b *browser) whoIsIn() string {
 // Attack: a link to somebody else's finished login is sent to a person, who opens it and from then on works in that name
 // (login CSRF; these logins have no state). The link alone makes no session, whatever confirm_person says; a page asks, and
 // only its own button, in this browser, does.
-func TestSec_A151_A166_TheLinkAloneLogsNobodyIn(t *testing.T) {
+func TestSec_A151_A156_A166_TheLinkAloneLogsNobodyIn(t *testing.T) {
 	t.Parallel()
 	for _, confirm := range []string{forwardauth.ConfirmNever, forwardauth.ConfirmAfterLogout} {
 		l, ends := newLanding(t, func(c *forwardauth.Config) { c.ConfirmPerson = confirm })
@@ -116,6 +116,11 @@ func TestSec_A151_A166_TheLinkAloneLogsNobodyIn(t *testing.T) {
 		a := b.follow(first, link)
 		if !strings.Contains(a.text, asksWho) || !strings.Contains(a.text, "Ola N.") || !strings.Contains(a.text, "Not me") || b.cookie("vippsauth") != "" || l.hits() != 0 {
 			t.Fatalf("%s: the page: %d %s; session %q", confirm, a.StatusCode, a.text, b.cookie("vippsauth"))
+		}
+		for _, warned := range []string{"has approved a login, which was then opened in this browser", "Go on only if you approved it yourself just now", "somebody may have sent you the link"} {
+			if !strings.Contains(a.text, warned) {
+				t.Errorf("%s: the page doesn't say %q", confirm, warned)
+			}
 		}
 		other := l.browser() // without the cookie the address of the page is worth nothing
 		if a := other.visit(b.trail[1]); strings.Contains(a.text, asksWho) {

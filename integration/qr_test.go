@@ -119,7 +119,7 @@ func TestSec_A166_QRCodesAreOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized || f.app.hits() != 0 {
+	if resp.StatusCode != http.StatusNotFound || f.app.hits() != 0 {
 		t.Errorf("a QR callback is answered with %d", resp.StatusCode)
 	}
 }

@@ -43,12 +43,13 @@ func (lab *apiLab) begin(person, phone string, scopes ...string) string {
 	return path
 }
 
-// An operator types a number, reads a code, and sees the answer come.
-func TestOperatorPage(t *testing.T) {
+// An operator types a number, reads a code, and sees the answer come. The page says whom this is for, what the code is for, and that the
+// customer has to see the same one.
+func TestSec_A152_A156_OperatorPage(t *testing.T) {
 	t.Parallel()
 	lab := newAPILab(t)
 	page := lab.look("op", "")
-	for _, want := range []string{`<input id="phone" name="phone" type="tel"`, `<label for="phone">`, `value="phoneNumber" checked`, "on the phone. Vipps doesn’t allow it on web pages", "Kari &lt;b&gt;N.&lt;/b&gt;"} {
+	for _, want := range []string{`<input id="phone" name="phone" type="tel"`, `<label for="phone">`, `value="phoneNumber" checked`, "Only for customers whom you meet, or talk to on the phone. Vipps doesn’t allow it on web pages", "Kari &lt;b&gt;N.&lt;/b&gt;"} {
 		if !strings.Contains(page.Body, want) {
 			t.Errorf("the form lacks %s", want)
 		}
@@ -61,6 +62,11 @@ func TestOperatorPage(t *testing.T) {
 	watch := lab.look("op", path)
 	if watch.Status != http.StatusOK || !strings.Contains(watch.Body, ">"+pushed.Code+"<") || !strings.Contains(watch.Body, `aria-live="polite"`) {
 		t.Fatalf("%d %s", watch.Status, watch.Body)
+	}
+	for _, want := range []string{"Read this code aloud", "approve only when the app shows the same code"} {
+		if !strings.Contains(watch.Body, want) {
+			t.Errorf("who waits isn't told %q", want)
+		}
 	}
 	if strings.Contains(path, pushed.AuthReqID) || strings.Contains(watch.Body, pushed.AuthReqID) || strings.Contains(watch.Body, aase) {
 		t.Error("the page or its address says more than the code")

@@ -424,8 +424,9 @@ func TestUserExists(t *testing.T) {
 }
 
 // Attack: whoever reads the provider's log, a proxy's or a browser's history gets the numbers of everybody who was called,
-// because they stand in an address. They go in the body of the two requests that need them.
-func TestSec_E11_NumbersInBodiesOnly(t *testing.T) {
+// because they stand in an address; or the ids with which the answers to those logins can be fetched. They go in the body of the requests that
+// need them.
+func TestSec_A150_E11_NumbersAndIDsInBodiesOnly(t *testing.T) {
 	t.Parallel()
 	p := newCIBA(t)
 	p.handle(userExistsPath, respond(200, "application/json", `{"exists":true}`))
@@ -453,6 +454,11 @@ func TestSec_E11_NumbersInBodiesOnly(t *testing.T) {
 		for _, r := range requests {
 			if strings.Contains(r.URL.String()+httpText(r.Header), msisdn[2:]) || r.URL.RawQuery != "" {
 				t.Errorf("a request to %s has it in its address or headers: %s", path, r.URL)
+			}
+			for _, id := range []string{inApp.AuthReqID, browser.AuthReqID} {
+				if path != userinfoPath && strings.Contains(r.URL.String()+httpText(r.Header), id) { // its access token is made of the id, by this test
+					t.Errorf("a request to %s has a login's id in its address or headers", path)
+				}
 			}
 			if strings.Contains(r.PostForm.Encode(), msisdn[2:]) {
 				told = append(told, path)
