@@ -122,17 +122,19 @@ func TestSec_A156_LandingsAreOursAndOnce(t *testing.T) {
 			for _, tc := range []struct {
 				name  string
 				query url.Values
+				code  string
 			}{
-				{"one that ends in the app", op.code(kari)},
-				{"one of another process", op.code("4712345670")},
-				{"one that was canceled", op.code("4712345671")},
-				{"a made-up code", url.Values{"code": {"abc"}}},
-				{"no code", url.Values{}},
-				{"two codes", url.Values{"code": {"a", "b"}}},
-				{"an error", url.Values{"error": {"access_denied"}}},
-				{"a code and another's state", url.Values{"code": op.code("4712345679")["code"], "state": {"x"}}},
+				{"one that ends in the app", op.code(kari), vipps.CodeAuthReqID},
+				{"one of another process", op.code("4712345670"), vipps.CodeAuthReqID},
+				{"one that was canceled", op.code("4712345671"), vipps.CodeAuthReqID},
+				{"a made-up code", url.Values{"code": {"abc"}}, "invalid_grant"},
+				{"no code", url.Values{}, vipps.CodeMissingCode},
+				{"two codes", url.Values{"code": {"a", "b"}}, vipps.CodeDuplicateParameter},
+				{"an error", url.Values{"code": {""}, "error": {"access_denied"}}, "access_denied"},
+				{"a code and another's state", url.Values{"code": op.code("4712345679")["code"], "state": {"x"}}, vipps.CodeStateMismatch},
 			} {
-				if login, to, err := l.Land(t.Context(), tc.query); err == nil || login != nil || to != "" {
+				var e *vipps.Error
+				if login, to, err := l.Land(t.Context(), tc.query); !errors.As(err, &e) || e.Code != tc.code || login != nil || to != "" {
 					t.Errorf("%s: %q, %v", tc.name, to, err)
 				}
 			}

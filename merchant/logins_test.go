@@ -421,6 +421,9 @@ func noOracle(t *testing.T, flow, code string, expiry time.Duration) {
 			if got.State != merchant.Expired || took < 7*time.Minute {
 				t.Fatalf("%s after %v", got.State, took)
 			}
+			if other := l.until("till", known.ID); other.State != got.State || other.Reason != got.Reason || time.Since(began) != took {
+				t.Fatalf("%s %q after %v, and somebody with an account %s %q after %v", got.State, got.Reason, took, other.State, other.Reason, time.Since(began))
+			}
 			return
 		case got.State != merchant.Declined || got.Reason != "" || took < 5*time.Second || took > 15*time.Second:
 			t.Fatalf("%s %q after %v", got.State, got.Reason, took)
@@ -443,8 +446,9 @@ func TestSec_A150_OneIDForTwoLogins(t *testing.T) {
 		op.begin = func(url.Values) *httptest.ResponseRecorder {
 			return answer(200, map[string]any{"auth_req_id": id, "expires_in": 600, "interval": 5})
 		}
-		if s, err := l.Start(t.Context(), "till-2", merchant.Request{Phone: "4712345679"}); err == nil {
-			t.Errorf("it is taken: %v", s)
+		var refused *vipps.Error
+		if s, err := l.Start(t.Context(), "till-2", merchant.Request{Phone: "4712345679"}); !errors.As(err, &refused) || refused.Code != vipps.CodeInvalidResponse || s != (merchant.Status{}) {
+			t.Errorf("it is taken: %v, %v", s, err)
 		}
 		op.says(kari, "yes")
 		if got := l.until("till-1", first.ID); got.State != merchant.Approved {

@@ -51,22 +51,23 @@ func TestSec_A171_ParserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	c := p.client()
-	for _, token := range []string{consentRevoked, consentRevoked + ".", consentRevoked + ".c2ln"} {
+	for token, codes := range map[string][2]string{
+		consentRevoked: {vipps.CodeMalformedToken, vipps.CodeMalformedCallback}, consentRevoked + ".": {vipps.CodeAlgorithm, vipps.CodeAlgorithm}, consentRevoked + ".c2ln": {vipps.CodeAlgorithm, vipps.CodeAlgorithm},
+	} {
 		p.locked(func() { p.sign = func([]byte) string { return token } })
-		if _, err := p.login(c); err == nil {
-			t.Errorf("%q is an ID token", token)
-		}
-		if c.CheckHeader(token) == nil {
-			t.Errorf("the verifier takes the header of %q", token)
-		}
+		_, err := p.login(c)
+		refused(t, err, codes[0])
+		refused(t, c.CheckHeader(token), codes[0])
+		_, err = c.VerifyQRCallback(t.Context(), token)
+		refused(t, err, codes[1])
 	}
 	payload := []byte(`{"iat":1592571488,"exp":1592571788,"sub":"s","event":"CONSENT_REVOKED"}`)
 	signed := p.keys[0].sign(t, payload)
-	if _, err := vipps.ParseConsentRevoked([]byte(signed)); err == nil {
-		t.Error("a signed token is taken for a withdrawal")
+	if _, err := vipps.ParseConsentRevoked([]byte(signed)); err == nil || !strings.Contains(err.Error(), "not an unsigned token") {
+		t.Errorf("a signed token is taken for a withdrawal: %v", err)
 	}
-	if _, err := vipps.ParseConsentRevoked([]byte(b64(`{"alg":"none"}`) + "." + strings.Split(signed, ".")[1] + "." + strings.Split(signed, ".")[2])); err == nil {
-		t.Error("a token with a signature is taken for an unsigned one")
+	if _, err := vipps.ParseConsentRevoked([]byte(b64(`{"alg":"none"}`) + "." + strings.Split(signed, ".")[1] + "." + strings.Split(signed, ".")[2])); err == nil || !strings.Contains(err.Error(), "not an unsigned token") {
+		t.Errorf("a token with a signature is taken for an unsigned one: %v", err)
 	}
 	if m := regexp.MustCompile(`oidc|jose|keySet|verifyIDToken|checkHeader|VerifySignature|checkClaims`).FindString(readSource(t, "consentrevoked.go")); m != "" {
 		t.Errorf("the parser of unsigned tokens uses %s", m)
