@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -72,7 +73,7 @@ type WebhookDelivery struct {
 	// Fresh says that Date is within the tolerance. One that isn't should be answered as if it were, since it would come
 	// again for days, and have no effect.
 	Fresh bool
-	// Body is what was signed.
+	// Body is what was signed. What [WebhookVerifier.Receive] returns has none if it isn't Fresh.
 	Body []byte
 }
 
@@ -138,30 +139,66 @@ func splitWebhookURL(raw string) (host, pathAndQuery string, err error) {
 //
 // See https://developer.vippsmobilepay.com/docs/APIs/webhooks-api/request-authentication/.
 func (v *WebhookVerifier) Verify(r *http.Request, body []byte) (*WebhookDelivery, error) {
-	signature, wellFormed := readSignature(r.Header["Authorization"])
-	date, dated := single(r.Header["X-Ms-Date"], maxSignedDate)
-	stated, hashed := single(r.Header["X-Ms-Content-Sha256"], signatureCharacter)
-	sum := sha256.Sum256(body)
+	d, err := v.verify(r, sha256.Sum256(body))
+	if err != nil {
+		return nil, err
+	}
+	d.Body = body
+	return d, nil
+}
+
+// Receive is Verify for a body that is yet to be read, which must have an end, such as [http.MaxBytesReader] gives it. While it comes it is
+// kept only if the headers are those of a delivery that is fresh; of any other no more than its hash. So whoever sends long bodies
+// slowly, on many connections, takes up next to nothing. A delivery that isn't fresh has no Body then. An error of body is returned as it is.
+func (v *WebhookVerifier) Receive(r *http.Request, body io.Reader) (*WebhookDelivery, error) {
+	if v.promises(r) {
+		all, err := io.ReadAll(body) //nolint:forbidigo // the caller limits it
+		if err != nil {
+			return nil, err
+		}
+		return v.Verify(r, all)
+	}
+	hash := sha256.New()
+	if _, err := io.CopyBuffer(hash, body, make([]byte, 1<<10)); err != nil {
+		return nil, err
+	}
+	d, err := v.verify(r, [sha256.Size]byte(hash.Sum(nil)))
+	if err != nil {
+		return nil, err
+	}
+	d.Fresh = false // nor was it when its headers came
+	return d, nil
+}
+
+// promises says whether the headers are those of a delivery that is fresh, if the body has the hash that they state.
+func (v *WebhookVerifier) promises(r *http.Request) bool {
+	h := readSignatureHeaders(r.Header)
+	signed := v.signed(signedText(v.pathAndQuery, h.date, v.host, h.content), h.signature)
+	at, _ := http.ParseTime(h.date)
+	return signed && v.isFresh(at) // what isn't well-formed isn't signed
+}
+
+// verify is Verify for the hash of a body.
+func (v *WebhookVerifier) verify(r *http.Request, sum [sha256.Size]byte) (*WebhookDelivery, error) {
+	h := readSignatureHeaders(r.Header)
 	content := base64.StdEncoding.EncodeToString(sum[:])
 
-	text := signedText(v.pathAndQuery, date, v.host, content)
-	signed := v.signed(text, signature)
-	sameContent := subtle.ConstantTimeCompare([]byte(stated), []byte(content)) == 1
+	text := signedText(v.pathAndQuery, h.date, v.host, content)
+	signed := v.signed(text, h.signature)
+	sameContent := subtle.ConstantTimeCompare([]byte(h.content), []byte(content)) == 1
 	here := r.Method == http.MethodPost && r.URL.RawQuery == v.query
-	if dated && signed && sameContent && here { // without a signature or a hash nothing fits
-		at, _ := http.ParseTime(date) // the zero time, which is never fresh, where it is none
-		return &WebhookDelivery{
-			Digest: sha256.Sum256([]byte(text)), Date: at, Fresh: v.now().Sub(at).Abs() <= v.tolerance, Body: body,
-		}, nil
+	if h.wellFormed && signed && sameContent && here {
+		at, _ := http.ParseTime(h.date) // the zero time, which is never fresh, where it is none
+		return &WebhookDelivery{Digest: sha256.Sum256([]byte(text)), Date: at, Fresh: v.isFresh(at)}, nil
 	}
 	// For the operator, and for every forgery alike.
 	path, _ := single([]string{r.RequestURI}, maxWebhookURL)
 	host, _ := single([]string{r.Host}, maxWebhookURL)
-	sentHere := v.signed(signedText(path, date, strings.ToLower(host), content), signature)
-	changed := v.signed(signedText(v.pathAndQuery, date, v.host, stated), signature)
+	sentHere := v.signed(signedText(path, h.date, strings.ToLower(host), content), h.signature)
+	changed := v.signed(signedText(v.pathAndQuery, h.date, v.host, h.content), h.signature)
 	code := CodeSignature
 	switch {
-	case !wellFormed || !dated || !hashed:
+	case !h.wellFormed:
 		code = CodeWebhookHeader
 	case !sameContent && changed, signed && !sameContent:
 		code = CodeWebhookContent
@@ -170,6 +207,8 @@ func (v *WebhookVerifier) Verify(r *http.Request, body []byte) (*WebhookDelivery
 	}
 	return nil, &Error{Stage: StageWebhooks, Code: code}
 }
+
+func (v *WebhookVerifier) isFresh(at time.Time) bool { return v.now().Sub(at).Abs() <= v.tolerance }
 
 // signedText is what Vipps signs. It has no line end at its end.
 func signedText(pathAndQuery, date, host, content string) string {
@@ -186,6 +225,20 @@ func (v *WebhookVerifier) signed(text string, signature [sha256.Size]byte) bool 
 		fits |= subtle.ConstantTimeCompare(mac.Sum(sum[:0]), signature[:])
 	}
 	return fits == 1
+}
+
+// signatureHeaders are the headers of a signature.
+type signatureHeaders struct {
+	signature     [sha256.Size]byte
+	date, content string // and the hash that the body is said to have
+	wellFormed    bool   // each of the three
+}
+
+func readSignatureHeaders(header http.Header) signatureHeaders {
+	signature, signed := readSignature(header["Authorization"])
+	date, dated := single(header["X-Ms-Date"], maxSignedDate)
+	content, hashed := single(header["X-Ms-Content-Sha256"], signatureCharacter)
+	return signatureHeaders{signature, date, content, signed && dated && hashed}
 }
 
 // readSignature reads the one Authorization header, which has one spelling.

@@ -84,8 +84,8 @@ func answer(w http.ResponseWriter, v verdict) {
 	http.Error(w, http.StatusText(status), status)
 }
 
-// readBody reads the whole body as it came: what it is encoded in is signed, and nothing inflates it.
-func readBody(w http.ResponseWriter, req *http.Request, most int64) ([]byte, outcome) {
+// openBody returns the body as it comes, so long and for so long at most: what it is encoded in is signed, and nothing inflates it.
+func openBody(w http.ResponseWriter, req *http.Request, most int64) (io.Reader, outcome) {
 	switch {
 	case req.Method != http.MethodPost:
 		return nil, method
@@ -93,15 +93,28 @@ func readBody(w http.ResponseWriter, req *http.Request, most int64) ([]byte, out
 		return nil, tooLarge
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTime)) // always there on a connection of net/http
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, most))
-	if err == nil {
-		return body, ""
-	}
+	return http.MaxBytesReader(w, req.Body, most), ""
+}
+
+// unread says what became of a body that could not be read to its end.
+func unread(err error) outcome {
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		return nil, tooLarge
+		return tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, tooSlow
+		return tooSlow
 	}
-	return nil, brokenOff
+	return brokenOff
+}
+
+// pass reads a body to its end, and keeps nothing of it: it is a stranger's, and strangers send many at once.
+func pass(body io.Reader) error {
+	for part := make([]byte, 1<<10); ; {
+		switch _, err := body.Read(part); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }

@@ -103,7 +103,7 @@ func (q *QR) Handler(next http.Handler) http.Handler {
 			return
 		}
 		var v verdict
-		body, out := readBody(w, req, maxQRBody)
+		body, out := openBody(w, req, maxQRBody)
 		if out == "" {
 			v = q.judge(req, body)
 		} else {
@@ -125,11 +125,15 @@ func (q *QR) Run(ctx context.Context) error {
 
 // judge says what comes of a callback. The provider is asked for its keys at most, and not more often than every half minute however many come;
 // the exchange comes after the answer.
-func (q *QR) judge(req *http.Request, body []byte) verdict {
+func (q *QR) judge(req *http.Request, body io.Reader) verdict {
+	jws, err := io.ReadAll(body) //nolint:forbidigo // Handler has limited it, to so little that all that many strangers send at once is little
+	if err != nil {
+		return verdict{outcome: unread(err)}
+	}
 	if !isJWS(req.Header) {
 		return verdict{outcome: forged, err: errMediaType}
 	}
-	cb, err := q.cfg.Client.VerifyQRCallback(req.Context(), string(body))
+	cb, err := q.cfg.Client.VerifyQRCallback(req.Context(), string(jws))
 	switch {
 	case errors.Is(err, vipps.ErrUnavailable):
 		v := verdict{outcome: busy, err: err, wait: unavailableQR}

@@ -35,8 +35,11 @@ const (
 
 // qrLab is a running receiver of QR callbacks, with the logins that came of them.
 type qrLab struct {
-	t      testing.TB
-	url    string
+	t   testing.TB
+	url string
+
+	handler http.Handler
+
 	logins chan *vipps.Login
 	logs   *observer.ObservedLogs
 	fail   func() error // in place of taking a login
@@ -51,6 +54,9 @@ func newQRLab(t testing.TB, cfg vipps.Config) *qrLab {
 	core, logs := observer.New(zapcore.DebugLevel)
 	l := &qrLab{t: t, logins: make(chan *vipps.Login, 1000), logs: logs}
 	q, err := webhook.NewQR(webhook.QRConfig{Client: client, Logger: zap.New(core), Now: cfg.Now, Login: func(_ context.Context, login *vipps.Login) error {
+		if login == nil {
+			t.Error("a login that is none")
+		}
 		if l.fail != nil {
 			return l.fail()
 		}
@@ -63,7 +69,8 @@ func newQRLab(t testing.TB, cfg vipps.Config) *qrLab {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- q.Run(ctx) }()
-	srv := httptest.NewServer(q.Handler(http.NotFoundHandler()))
+	l.handler = q.Handler(http.NotFoundHandler())
+	srv := httptest.NewServer(l.handler)
 	t.Cleanup(func() {
 		srv.Close()
 		cancel()
@@ -371,6 +378,7 @@ func TestSec_A160_C075_C080_WhatIsNoQRCallback(t *testing.T) {
 		"a JSON string":         {`"` + fresh() + `"`, kind("text/plain"), 401},
 		"two types":             {fresh(), kind("application/jose", "text/plain"), 401},
 		"an odd type":           {fresh(), kind("application/"), 401},
+		"a broken parameter":    {fresh(), kind("text/plain; a"), 401},
 		"compressed":            {fresh(), func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, 401},
 		"empty":                 {"", nil, 401},
 		"9 KiB":                 {strings.Repeat("x", 9<<10), nil, 413},

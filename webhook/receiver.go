@@ -148,14 +148,14 @@ func (r *Receiver) fault(cause string, stack []byte) {
 	r.log.Error("a webhook's effect was ended by a fault of ours", zap.String("cause", cause), zap.ByteString("stack", stack))
 }
 
-// judge says what comes of a delivery.
-type judge func(req *http.Request, body []byte) verdict
+// judge says what comes of a delivery, of whose body it keeps nothing before it knows whose it is.
+type judge func(req *http.Request, body io.Reader) verdict
 
-// receive reads a body, asks judge, and answers.
+// receive opens a body, asks judge, and answers.
 func (r *Receiver) receive(kind string, judge judge) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var v verdict
-		body, out := readBody(w, req, maxBody)
+		body, out := openBody(w, req, maxBody)
 		if out == "" {
 			v = judge(req, body)
 		} else {

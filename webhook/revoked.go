@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -34,13 +35,21 @@ var errPathSecret = errors.New("the address doesn't end in consent_revoked_secre
 
 // judgeRevoked judges a consent-revoked webhook. Nobody signs these, so knowing the address is all that is asked for, and the
 // end of sessions is all that comes of it. Whether we know the person isn't looked at before the answer.
-func (r *Receiver) judgeRevoked(req *http.Request, body []byte) verdict {
+func (r *Receiver) judgeRevoked(req *http.Request, body io.Reader) verdict {
 	given := sha256.Sum256([]byte(strings.TrimPrefix(req.URL.EscapedPath(), ConsentRevokedPath)))
 	secret := sha256.Sum256([]byte(r.cfg.ConsentRevokedSecret.Reveal()))
-	revoked, err := vipps.ParseConsentRevoked(body) // for a forgery too, so that it takes as long
-	switch {
-	case subtle.ConstantTimeCompare(given[:], secret[:]) != 1:
+	if subtle.ConstantTimeCompare(given[:], secret[:]) != 1 {
+		if err := pass(body); err != nil {
+			return verdict{outcome: unread(err)}
+		}
 		return verdict{outcome: forged, err: errPathSecret}
+	}
+	text, err := io.ReadAll(body) //nolint:forbidigo // receive has limited it
+	if err != nil {
+		return verdict{outcome: unread(err)}
+	}
+	revoked, err := vipps.ParseConsentRevoked(text)
+	switch {
 	case errors.Is(err, vipps.ErrOtherEvent):
 		return verdict{outcome: otherEvent}
 	case err != nil:

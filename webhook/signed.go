@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/vippsauth/vippsauth/vipps"
@@ -14,10 +15,13 @@ const (
 )
 
 // judgeSigned judges a webhook of the Webhooks API. It calls nobody.
-func (r *Receiver) judgeSigned(req *http.Request, body []byte) verdict {
-	delivery, err := r.cfg.Verifier.Verify(req, body)
-	if err != nil {
+func (r *Receiver) judgeSigned(req *http.Request, body io.Reader) verdict {
+	delivery, err := r.cfg.Verifier.Receive(req, body)
+	if _, refused := errors.AsType[*vipps.Error](err); refused {
 		return verdict{outcome: forged, err: err}
+	}
+	if err != nil {
+		return verdict{outcome: unread(err)}
 	}
 	now := r.cfg.Now()
 	if !delivery.Fresh {
