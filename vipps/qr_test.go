@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -149,6 +150,13 @@ func TestSec_A160_C080_ForgedQRCallbacks(t *testing.T) {
 		return m.Sum(nil)
 	}
 	none := func(string) []byte { return nil }
+	evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a URL of the header was asked") }))
+	t.Cleanup(evil.Close)
+	stranger, err := json.Marshal(signer{"public:one", jose.RS256, rsaKeys[1]()}.jwk())
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := string(stranger)
 	good := func(change claims) string { return p.signed(p.callback(change)) }
 	now := p.clock.Now()
 	for name, tt := range map[string]struct{ raw, code string }{
@@ -175,6 +183,27 @@ func TestSec_A160_C080_ForgedQRCallbacks(t *testing.T) {
 		"9 KiB":                        {good(claims{"x": strings.Repeat("x", 9<<10)}), vipps.CodeMalformedCallback},
 		"a little above 8 KiB":         {good(nil) + strings.Repeat("A", 8<<10), vipps.CodeMalformedCallback},
 		"A186_JWE":                     {b64(`{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483647}`) + "....", vipps.CodeMalformedCallback},
+		"A182_jwk":                     {signRS256(t, rsaKeys[1](), `{"alg":"RS256","jwk":`+jwk+`}`, payload(nil)), vipps.CodeUnknownKey},
+		"A182_jwk with our kid":        {signRS256(t, rsaKeys[1](), `{"alg":"RS256","kid":"public:one","jwk":`+jwk+`}`, payload(nil)), vipps.CodeSignature},
+		"A182_jku":                     {signRS256(t, rsaKeys[1](), `{"alg":"RS256","kid":"x","jku":"`+evil.URL+`"}`, payload(nil)), vipps.CodeUnknownKey},
+		"A182_x5u":                     {signRS256(t, rsaKeys[1](), `{"alg":"RS256","kid":"x","x5u":"`+evil.URL+`"}`, payload(nil)), vipps.CodeUnknownKey},
+		"A182_x5c that is none":        {signRS256(t, rsaKeys[1](), `{"alg":"RS256","x5c":["AAAA"]}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A183_path":                    {signRS256(t, rsaKeys[1](), `{"alg":"RS256","kid":"../../dev/null"}`, payload(nil)), vipps.CodeUnknownKey},
+		"A183_SQL":                     {signRS256(t, rsaKeys[1](), `{"alg":"RS256","kid":"'; DROP"}`, payload(nil)), vipps.CodeUnknownKey},
+		"A183_257 bytes":               {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":"`+strings.Repeat("k", 257)+`"}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A183_64 KiB":                  {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":"`+strings.Repeat("k", 64<<10)+`"}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A183_number":                  {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":1}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A183_empty":                   {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":""}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A184_b64 false":               {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":"public:one","b64":false}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A184_unknown crit":            {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":"public:one","crit":["x"],"x":1}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A185_general JSON":            {`{"payload":"` + b64(string(payload(nil))) + `","signatures":[{"protected":"e30","signature":""},` + flattened(good(nil)) + `]}`, vipps.CodeMalformedCallback},
+		"A186_zip":                     {signRS256(t, rsaKeys[0](), `{"alg":"RS256","kid":"public:one","zip":"DEF"}`, payload(nil)), vipps.CodeMalformedCallback},
+		"A186_no encrypted key":        {b64(`{"alg":"dir","enc":"A256GCM"}`) + "....", vipps.CodeMalformedCallback},
+		"A187_dots":                    {strings.Repeat(".", 8<<10), vipps.CodeMalformedCallback},
+		"A188_padding":                 {good(nil) + "==", vipps.CodeMalformedCallback},
+		"A188_a blank before":          {" " + good(nil), vipps.CodeMalformedCallback},
+		"A188_DER":                     {forge(`{"alg":"ES256","kid":"public:ec"}`, payload(nil), func(string) []byte { return []byte("\x30\x06\x02\x01\x01\x02\x01\x01") }), vipps.CodeSignature},
+		"A188_all zero":                {forge(`{"alg":"ES256","kid":"public:ec"}`, payload(nil), func(string) []byte { return make([]byte, 64) }), vipps.CodeSignature},
 		"A184_crit":                    {forge(`{"alg":"ES256","kid":"public:ec","crit":["b64"],"b64":false}`, payload(nil), none), vipps.CodeMalformedCallback},
 		"A188_line break at its end":   {good(nil) + "\n", vipps.CodeMalformedCallback},
 		"a form":                       {"jws=" + good(nil), vipps.CodeMalformedCallback},
@@ -307,6 +336,7 @@ func TestSec_A163_IDTokensOfQRLogins(t *testing.T) {
 	p := newQRProvider(t)
 	c := p.client()
 	ctx := context.Background()
+	hashed := sha256.Sum256([]byte("ciba.W_IfBcSr"))
 	for name, tt := range map[string]struct {
 		change   claims
 		code     string
@@ -316,6 +346,9 @@ func TestSec_A163_IDTokensOfQRLogins(t *testing.T) {
 		"qr_id is a number":    {claims{"qr_id": 1}, vipps.CodeMissingClaim, ""},
 		"qr_id is empty":       {claims{"qr_id": ""}, vipps.CodeMissingClaim, ""},
 		"qr_id with a line":    {claims{"qr_id": "a\nb"}, vipps.CodeMissingClaim, ""},
+		"qr_id of 256 bytes":   {claims{"qr_id": strings.Repeat("q", 256)}, "", "-"},
+		"qr_id of 257 bytes":   {claims{"qr_id": strings.Repeat("q", 257)}, vipps.CodeMissingClaim, ""},
+		"our at_hash":          {claims{"at_hash": b64(string(hashed[:sha256.Size/2]))}, "", "-"},
 		"another auth_req_id":  {claims{"auth_req_id": "another"}, vipps.CodeAuthReqID, ""},
 		"another authReqId":    {claims{"auth_req_id": authReqID, "authReqId": "another"}, vipps.CodeAuthReqID, ""},
 		"odd auth_req_id":      {claims{"auth_req_id": []string{authReqID}}, vipps.CodeAuthReqID, ""},
