@@ -144,6 +144,10 @@ func (s *service) withMerchant(next http.Handler) http.Handler {
 		switch operator := merchant.IsOperatorPath(path); {
 		case operator && m.operators != nil:
 			m.operators.ServeHTTP(w, r)
+		case m.operators != nil && path+"/" == merchant.PathPrefix: // as people type it
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("Vary", "Cookie")
+			http.Redirect(w, r, merchant.PathPrefix, http.StatusFound)
 		case !operator && m.callers && strings.HasPrefix(path, merchant.PathPrefix):
 			m.api.ServeHTTP(w, r)
 		default:

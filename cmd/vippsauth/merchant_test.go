@@ -156,6 +156,11 @@ func TestSec_A155_MerchantLoginsAreForThoseListed(t *testing.T) {
 		check(row.api, "POST", merchant.PathPrefix+"logins", `{"phone":"4790000001"}`, "Content-Type", "application/json")
 		check(row.api, "GET", merchant.PathPrefix+"logins/x", "")
 		check(row.page, "GET", merchant.PathPrefix, "")
+		typed := http.StatusNotFound // without the slash at the end
+		if row.page != http.StatusNotFound {
+			typed = http.StatusFound
+		}
+		check(typed, "GET", strings.TrimSuffix(merchant.PathPrefix, "/"), "")
 		check(row.post, "POST", merchant.PathPrefix, "phone=4790000001", "Content-Type", form)
 		check(row.events, "GET", merchant.PathPrefix+"operator/x/events", "")
 		check(row.openAPI, "GET", merchant.PathPrefix+"openapi.json", "")
