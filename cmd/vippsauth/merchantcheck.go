@@ -33,6 +33,9 @@ func (c *config) checkMerchant(rep *report, client *vipps.Client, keys session.K
 			rep.warn(problem{rep.source("merchant_file"), "merchant_file", "cannot be written, so that a restart loses the logins that wait: " + reasonOf(err), "let the user that runs vippsauth write to " + path + " and its directory, or name another file"})
 		}
 	}
+	if engine == nil && !rep.has("scopes") { // one with nothing else wrong with it, so that the list is looked at too
+		engine, _ = forwardauth.New(forwardauth.Config{Client: client, Keys: keys, PublicURLs: []string{"https://site.invalid"}, Scopes: c.scopes, Market: c.market, Allow: []string{"anyone"}})
+	}
 	if engine != nil && len(c.merchant.operators) > 0 {
 		_, err := engine.ForPeople(c.merchant.operators, nil)
 		rep.addErrors(err)

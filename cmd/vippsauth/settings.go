@@ -78,6 +78,8 @@ type config struct {
 	subscriptionKey, consentRevokedSecret vipps.Secret
 	webhookSecrets                        []vipps.Secret
 
+	urlEntries []int // where in the list of public_url those stand that no site is for; none without sites
+
 	sites   []*config            // each whole, with one public URL
 	differs map[string]candidate // in one of sites: what its section sets
 	source  string               // in one of sites: where its section begins

@@ -123,7 +123,23 @@ func (c *config) addSites(sections []section, base map[string]candidate, rep *re
 	own := func(origin string) bool {
 		return slices.ContainsFunc(c.sites, func(s *config) bool { return sameOrigin(s.publicURLs[0], origin) })
 	}
-	c.publicURLs = slices.DeleteFunc(c.publicURLs, own)
+	var rest []string
+	for i, origin := range c.publicURLs {
+		if !own(origin) {
+			rest, c.urlEntries = append(rest, origin), append(c.urlEntries, i+1)
+		}
+	}
+	c.publicURLs = rest
+}
+
+// asListed gives a fault of a public URL the number under which the list has it, with those that sites took out of it.
+func (c *config) asListed(ce *vipps.ConfigError) *vipps.ConfigError {
+	var n int
+	if _, err := fmt.Sscanf(ce.Reason, "entry %d:", &n); err != nil || ce.Setting != "public_url" || n < 1 || n > len(c.urlEntries) {
+		return ce
+	}
+	_, what, _ := strings.Cut(ce.Reason, ":")
+	return &vipps.ConfigError{Setting: ce.Setting, Reason: fmt.Sprintf("entry %d:%s", c.urlEntries[n-1], what)}
 }
 
 // sameOrigin reports whether two public URLs are the same to a browser.
@@ -223,7 +239,11 @@ func (c *config) ofFirstSite(err error) error {
 	first := c.all()[0]
 	var errs []error
 	for _, e := range flatten(err) {
-		if ce, ok := errors.AsType[*vipps.ConfigError](e); ok && first.differs != nil {
+		ce, ok := errors.AsType[*vipps.ConfigError](e)
+		switch {
+		case ok && first == c:
+			e = c.asListed(ce)
+		case ok && first.differs != nil:
 			if _, own := first.differs[ce.Setting]; own || ce.Setting == "public_url" {
 				e = first.named(e)
 			}

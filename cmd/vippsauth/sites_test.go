@@ -58,6 +58,10 @@ func TestSites_Problems(t *testing.T) {
 			"  https://b.example: {allow: [x1234], allow: anyone}\n", []string{
 			"c.yaml:6: sites: https://b.example: allow: is given twice; keep one of them",
 		}},
+		"one of the rest": {"environment: test\nclient_id: a\nclient_secret: s\nallow: anyone\npublic_url: [https://b.example, https://a.example, http://c.example]\nsites:\n" +
+			"  https://b.example: {market: NO}\n", []string{
+			"c.yaml:6: public_url: entry 3: must be https: http is for loopback hosts only",
+		}},
 		"a password in a name": {"environment: test\nclient_id: a\nclient_secret: s\nsites:\n" +
 			"  https://me:mustnotshow@b.example: {silent: maybe}\n", []string{
 			"c.yaml:6: sites: …: silent: must be first or off",
