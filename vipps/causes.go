@@ -1,7 +1,9 @@
 package vipps
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -133,9 +135,22 @@ func (e *Error) clockCauses() []string {
 	return []string{fmt.Sprintf("This machine's clock is ahead, or the provider hands out old tokens: by it the ID token is %d seconds old. Synchronise the clock (NTP).", seconds)}
 }
 
+// nothingListens reports whether the provider was to be at a loopback address, and is not. A proxy there is another matter.
+func (e *Error) nothingListens() bool {
+	dial, ok := errors.AsType[*net.OpError](e.Err)
+	if !ok || dial.Op != "dial" {
+		return false
+	}
+	addr, ok := dial.Addr.(*net.TCPAddr)
+	return ok && addr.IP.IsLoopback()
+}
+
 func (e *Error) networkCauses() []string {
 	switch e.Code {
 	case CodeUnreachable:
+		if e.nothingListens() {
+			return []string{"Nothing listens at this address of this machine: if the emulator is meant, start it (vippsauth emulator, or vippsauth serve with environment emulator); else correct issuer."}
+		}
 		return []string{"The provider cannot be reached from here: look at DNS, the firewall (allow host names, not addresses) and HTTPS_PROXY; see also status.vippsmobilepay.com."}
 	case CodeTimeout:
 		return []string{"The provider did not answer in time: look at the firewall and HTTPS_PROXY, and at status.vippsmobilepay.com."}

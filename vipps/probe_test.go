@@ -96,8 +96,8 @@ func TestProbeUnreachable(t *testing.T) {
 	srv := startEmulator(t, nil)
 	c := newClient(t, vipps.Config{Issuer: srv.Issuer, ClientID: clientID, ClientSecret: clientSecret})
 	_ = srv.Close()
-	checkProbe(t, c.ProbeClient(t.Context(), appCallback), vipps.AnswerUnknown, vipps.CodeUnreachable, "firewall")
-	checkProbe(t, c.ProbeRedirectURI(t.Context(), appCallback), vipps.AnswerUnknown, vipps.CodeUnreachable, "firewall")
+	checkProbe(t, c.ProbeClient(t.Context(), appCallback), vipps.AnswerUnknown, vipps.CodeUnreachable, "vippsauth emulator")
+	checkProbe(t, c.ProbeRedirectURI(t.Context(), appCallback), vipps.AnswerUnknown, vipps.CodeUnreachable, "vippsauth emulator")
 }
 
 // The answers that providers are known to give, or that Vipps' documents leave open.
