@@ -32,7 +32,7 @@ func redirect(w http.ResponseWriter, r *http.Request, location string) {
 	neverCache(h)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Location", location)
-	if get := r.Method == http.MethodGet || r.Method == http.MethodHead; get && r.URL.Path != pathCallback {
+	if get := r.Method == http.MethodGet || r.Method == http.MethodHead; get && !strings.HasPrefix(r.URL.Path, pathCallback) { // landings are callbacks too
 		w.WriteHeader(http.StatusFound)
 		return
 	}
