@@ -91,9 +91,9 @@ func (c *Client) fetchAccessToken(ctx context.Context) (accessToken, time.Durati
 
 // setMerchant says for which sales unit a call is made, to the gateway in front of the APIs and to them.
 func (c *Client) setMerchant(req *http.Request) {
-	req.Header.Set("Ocp-Apim-Subscription-Key", c.cfg.SubscriptionKey.Reveal())
+	req.Header.Set(headerSubscriptionKey, c.cfg.SubscriptionKey.Reveal())
 	if c.cfg.MerchantSerialNumber != "" {
-		req.Header.Set("Merchant-Serial-Number", c.cfg.MerchantSerialNumber)
+		req.Header.Set(headerMSN, c.cfg.MerchantSerialNumber)
 	}
 }
 

@@ -177,9 +177,19 @@ func (e *Error) statusCauses() []string {
 	case e.Status == http.StatusUnauthorized && slices.Contains([]Stage{StageToken, StageBackchannel, StageUserExists}, e.Stage):
 		return e.invalidClient()
 	case e.Stage == StageUserinfo && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
-		return []string{"The provider refused the access token that it has just issued: a proxy on the way may drop the Authorization header or add a subscription key."}
+		return e.userinfoCauses()
 	}
 	return nil
+}
+
+func (e *Error) userinfoCauses() []string {
+	if e.hint.keyed {
+		return []string{"The provider refuses a subscription key at userinfo, as newer documents of Vipps MobilePay say: turn userinfo_subscription_key off."}
+	}
+	return []string{
+		"The provider refused the access token that it has just issued: a proxy on the way may drop the Authorization header or add a subscription key.",
+		"The provider may want the subscription key at userinfo, as older documents of Vipps MobilePay say: if nothing else helps, set subscription_key and userinfo_subscription_key.",
+	}
 }
 
 // dateCause speaks up when the provider's Date header shows a wrong clock.

@@ -198,6 +198,7 @@ func describe(e *Error, o object, secrets []string) {
 func (c *Client) hinted(e *Error) *Error {
 	e.hint.auth = c.cfg.ClientAuth
 	e.hint.issuer = c.cfg.Issuer
+	e.hint.keyed = c.cfg.UserinfoSubscriptionKey
 	id, secret := c.cfg.ClientID, c.cfg.ClientSecret.Reveal()
 	e.hint.encodes = url.QueryEscape(id) != id || url.QueryEscape(secret) != secret
 	return e

@@ -47,6 +47,11 @@ type Config struct {
 	// needed for webhooks and with partner keys, and sent nowhere else. Default: none.
 	SubscriptionKey Secret
 
+	// UserinfoSubscriptionKey sends SubscriptionKey to the userinfo endpoint too.
+	// Older documents of Vipps MobilePay demand it there, and newer ones say
+	// that it is refused. Default: it isn't sent.
+	UserinfoSubscriptionKey bool
+
 	// Scopes are asked for in each login; openid is added when missing. Default: openid.
 	Scopes []string
 
@@ -169,7 +174,7 @@ func (c Config) checkMerchant(bad func(setting, reason string)) {
 	if msn == "" && partner {
 		bad("msn", "is missing: client_auth partner needs the merchant serial number of the sales unit to log people in for")
 	}
-	if key := c.SubscriptionKey.Reveal(); key != "" || partner {
+	if key := c.SubscriptionKey.Reveal(); key != "" || partner || c.UserinfoSubscriptionKey {
 		if reason := credentialFault(key); reason != "" {
 			bad("subscription_key", reason)
 		}

@@ -137,6 +137,7 @@ type hint struct {
 	haveSkew   bool
 	grant      string // the grant_type that was refused
 	noMSN      bool   // the ID token names no sales unit
+	keyed      bool   // the subscription key goes to userinfo
 	notFetched bool   // metadata or keys could not be had
 }
 

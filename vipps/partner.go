@@ -16,7 +16,10 @@ import (
 // CodeMerchant says that msn is missing in an ID token, or that it names another merchant. It is checked with partner keys only.
 const CodeMerchant = "msn_mismatch"
 
-const headerMSN = "Merchant-Serial-Number"
+const (
+	headerMSN             = "Merchant-Serial-Number"
+	headerSubscriptionKey = "Ocp-Apim-Subscription-Key"
+)
 
 func (c *Client) isPartner() bool { return c.cfg.ClientAuth == ClientAuthPartner }
 

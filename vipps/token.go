@@ -145,7 +145,10 @@ func (c *Client) userinfo(ctx context.Context, md *metadata, accessToken, sub st
 		return nil, c.fail(StageUserinfo, CodeInvalidMetadata, "userinfo_endpoint makes no request")
 	}
 	req.Header.Set("Authorization", "Bearer "+accessToken)
-	a, err := c.do(ctx, StageUserinfo, req, accessToken)
+	if c.cfg.UserinfoSubscriptionKey {
+		req.Header.Set(headerSubscriptionKey, c.cfg.SubscriptionKey.Reveal())
+	}
+	a, err := c.do(ctx, StageUserinfo, req, accessToken, c.cfg.SubscriptionKey.Reveal())
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,8 @@ func (c *config) vippsConfig(issuer string) vipps.Config {
 
 		MerchantSerialNumber: c.msn,
 		SubscriptionKey:      c.subscriptionKeyFor(),
+
+		UserinfoSubscriptionKey: c.userinfoKey == "on",
 	}
 }
 

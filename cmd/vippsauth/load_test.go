@@ -59,7 +59,7 @@ func TestLoad_EverySettingFromEverySource(t *testing.T) {
 	t.Parallel()
 	valid := map[string]string{
 		"environment": "test", "issuer": "https://id.example.com/", "client_auth": "client_secret_post", "market": "DK", "silent": "off",
-		"app_flow": "automatic-return", "final_redirect_is_app": "on", "silent_retry": "1d", "without_session": "page", "confirm_person": "never", "header_encoding": "ascii",
+		"app_flow": "automatic-return", "final_redirect_is_app": "on", "userinfo_subscription_key": "on", "silent_retry": "1d", "without_session": "page", "confirm_person": "never", "header_encoding": "ascii",
 		"email_unverified": "pass", "session_ttl": "2d", "session_idle": "30m", "session_persist": "off", "store": "cookie",
 		"qr": "on", "log_level": "debug", "log_format": "console", "upstream": "http://127.0.0.1:8080", "listen": ":1", "ops_listen": ":2",
 		"authz_listen": "unix//run/a.sock", "grpc_listen": ":4", "fcgi_listen": "127.0.0.1:5", "emulator_listen": "localhost:3", "merchant_listen": ":6",

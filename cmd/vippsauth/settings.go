@@ -74,7 +74,7 @@ type config struct {
 	qr                    qrSettings
 	policies              []forwardauth.Policy
 
-	msn, registeredURL                    string
+	msn, registeredURL, userinfoKey       string
 	subscriptionKey, consentRevokedSecret vipps.Secret
 	webhookSecrets                        []vipps.Secret
 
@@ -141,7 +141,7 @@ func vippsSettings() []setting {
 		},
 		{
 			key: "market", group: g, values: "`NO`, `DK`, `FI`, `SE`", note: "none",
-			doc: "the country whose app people have, which sets the language at Vipps, and whose phone numbers may stand without a country code",
+			doc: "the country whose app people have, which sets whose look the pages at Vipps have, and whose phone numbers may stand without a country code",
 			set: oneOf(func(c *config) *string { return &c.market }, "NO", "DK", "FI", "SE"),
 		},
 		{

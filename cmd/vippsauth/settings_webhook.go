@@ -33,6 +33,11 @@ func webhookSettings() []setting {
 			set: func(c *config, items []string) error { c.subscriptionKey = vipps.Secret(items[0]); return nil },
 		},
 		{
+			key: "userinfo_subscription_key", group: g, values: "`on`, `off`", def: "off",
+			doc: "that `subscription_key` goes to the userinfo endpoint too, which older documents of Vipps demand and newer ones forbid",
+			set: oneOf(func(c *config) *string { return &c.userinfoKey }, "on", "off"),
+		},
+		{
 			key: "webhook_secrets", group: g, values: "what `vippsauth webhooks register` printed, as it is; several while one is replaced by another", note: "none: no webhooks are received", secret: true, list: commas,
 			doc: "the secrets with which Vipps signs webhooks",
 			set: func(c *config, items []string) error {
