@@ -39,7 +39,8 @@ func (c *Client) backchannelURL(md *metadata) (string, error) {
 }
 
 // UserExists says whether somebody with this phone number could log in with Vipps MobilePay. Other providers have no such
-// endpoint. Its errors are as those of StartMerchantLogin.
+// endpoint. Its errors are as those of StartMerchantLogin, but that of somebody who can't is no error: how Vipps says no isn't documented, so
+// an answer that matches ErrNotEligible counts as one too.
 //
 // The answer is personal data: whoever may ask freely finds out which numbers are known.
 func (c *Client) UserExists(ctx context.Context, phone string) (bool, error) {

@@ -14,6 +14,9 @@ import (
 // English with the cure. It is empty when the error is a visitor's own doing,
 // such as a login that they cancelled, or when nothing is known about it.
 //
+// Settings are named as ConfigError names them, like client_auth for Config.ClientAuth; public_url is the origin of LoginRequest.RedirectURI.
+// "The portal" is https://portal.vippsmobilepay.com.
+//
 // See https://developer.vippsmobilepay.com/docs/APIs/login-api/login-api-faq/.
 func (e *Error) Causes() []string {
 	var causes []string

@@ -11,13 +11,14 @@ import (
 
 // MerchantLoginRequest says whom to ask for a login, and how. Exactly one of Phone and CustomerToken is required.
 type MerchantLoginRequest struct {
-	// Phone is the person's number with its country code, in any usual spelling, such as 4712345678 or "+47 12 34 56 78".
+	// Phone is the person's number with its country code, in any usual spelling, such as 4712345678 or "+47 12 34 56 78":
+	// of Norway, Denmark, Sweden, Finland or Greenland. Vipps documents Norwegian numbers only.
 	Phone string
-	// CustomerToken is what a customer's QR code in the app gave a till.
+	// CustomerToken is what a customer's QR code in the app gave a till (the token of Vipps' QR API, event user.checked-in.v1).
 	CustomerToken string
 	// LegacyHint sends the number as older agreements want it, without its country code. For Norwegian numbers only.
 	LegacyHint bool
-	// Scopes are asked for; openid is added when missing. Default: Config.Scopes.
+	// Scopes are asked for; openid is added when missing. The old scope nnin is refused here by Vipps. Default: Config.Scopes.
 	Scopes []string
 	// BindingMessage is shown in the app and to be shown or read to the person, so that both know that it is the same
 	// login: five to eight of A-Z, 0-9 and "-". Default: NewBindingMessage.

@@ -28,7 +28,8 @@ type Config struct {
 	// be https, or http on loopback.
 	Issuer string
 
-	// ClientID is the client_id of the sales unit.
+	// ClientID is the client_id of the sales unit, or, with ClientAuthPartner,
+	// that of the partner.
 	ClientID string
 
 	// ClientSecret is the client_secret that belongs to it.
@@ -38,13 +39,15 @@ type Config struct {
 	// equal what the portal says for the sales unit. Default: ClientAuthBasic.
 	ClientAuth ClientAuth
 
-	// MerchantSerialNumber is the MSN of the sales unit. It is sent to the token
-	// and backchannel endpoints and to the Webhooks API, and required with
-	// ClientAuthPartner, which logs people in for it. Default: not sent.
+	// MerchantSerialNumber is the MSN of the sales unit, 4 to 10 digits. It is
+	// sent with every call in which the client shows who it is (not to userinfo),
+	// and required with ClientAuthPartner, which logs people in for it. Default:
+	// not sent.
 	MerchantSerialNumber string
 
 	// SubscriptionKey is the Ocp-Apim-Subscription-Key of the sales unit. It is
-	// needed for webhooks and with partner keys, and sent nowhere else. Default: none.
+	// needed for webhooks and with partner keys, and sent nowhere else unless
+	// UserinfoSubscriptionKey says so. Default: none.
 	SubscriptionKey Secret
 
 	// UserinfoSubscriptionKey sends SubscriptionKey to the userinfo endpoint too.
@@ -59,8 +62,10 @@ type Config struct {
 	Market string
 
 	// ACRValues are authentication context classes, separated by spaces, best
-	// first. When set, the ID token's acr must be one of them. Default: not
-	// sent, and acr is not checked.
+	// first. When set, they are asked for in each login in a browser, and the ID
+	// token's acr must be one of them, in a QR login too. Vipps documents one,
+	// urn:vipps:acr:app_auth: confirmed in the app; it is part of the advanced
+	// plan. Default: not sent, and acr is not checked.
 	ACRValues string
 
 	// SystemName and SystemVersion are sent as Vipps-System-Name and

@@ -25,7 +25,11 @@ type ConsentRevoked struct {
 
 // ParseConsentRevoked reads the body of a consent-revoked webhook: a JWT with alg none and no signature, in two parts, with or
 // without the dot at its end that RFC 7519 §6.1 wants. It shares nothing with what verifies tokens, and takes nothing
-// that claims to be signed. Times are not judged.
+// that claims to be signed. Times are not judged. Its error
+// matches [ErrOtherEvent] for another event.
+//
+// That is what Vipps documented in 2023. Its newer documents speak of "specific authentication requirements" without saying which, so a
+// receiver needs a guard of its own, such as an address that nobody can guess.
 //
 // See https://developer.vippsmobilepay.com/docs/APIs/login-api/api-guide/webhooks/.
 func ParseConsentRevoked(body []byte) (ConsentRevoked, error) {

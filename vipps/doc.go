@@ -16,7 +16,8 @@
 // and used once. FinishLogin does not remember which logins it has finished;
 // a second call with the same code reaches the provider, which refuses it.
 //
-// In an app, [LoginRequest] asks for app_to_app or for an automatic return.
+// A login that begins in an app sets [LoginRequest].Flow, and the app reads with [ParseAppCallback] what Vipps opens in it. With
+// [LoginRequest].ACRValues the person has to confirm in the Vipps app, also in a browser that Vipps remembers.
 //
 // # From a phone number
 //
@@ -53,8 +54,16 @@
 // of RFC 9207. The ID token must be in compact form, signed with RS256 or ES256 by a key of the
 // provider's key set that fits, and carry the right iss, aud, azp, nonce, exp,
 // iat, nbf, sub, at_hash and, when asked for, acr; then the userinfo answer must
-// be about the same sub. The other flows check the same, but for acr, which they don't ask for, and nonce, which
-// Vipps leaves out there: where it is, it must match, and so must auth_req_id, which a login that ends in a browser has to have. Names in tokens are compared exactly and doubled names are refused.
+// be about the same sub. The other flows check the same, but for nonce, which Vipps leaves out there: where it is, it must match, and so
+// must auth_req_id, which a merchant-initiated login that ends in a browser has to have. They can't ask for an acr: a QR login is refused without
+// one of [Config].ACRValues, if there are any, while a merchant-initiated one, which is always confirmed in the app, has in [Login].ACR what the
+// provider says. Names in tokens are compared exactly and doubled names are refused.
+//
+// # Sources
+//
+// What this package knows of Vipps MobilePay is in its documents of several ages, from https://developer.vippsmobilepay.com and
+// https://github.com/vippsas. Where these disagree it takes both: errors named error and error_code, addresses as an object and as a list,
+// auth_req_id in each of its spellings. What can't be both is a field of [Config].
 //
 // # What is not checked
 //

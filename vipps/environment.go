@@ -43,6 +43,9 @@ type ClientAuth string
 const (
 	// ClientAuthBasic sends id and secret in the Authorization header, each
 	// form-encoded first, as RFC 6749 §2.3.1 demands (client_secret_basic).
+	// Vipps' samples don't encode, and its token endpoint is known to take both.
+	// Whether that of merchant-initiated logins does isn't documented: if it
+	// answers invalid_client to a secret with "=" in it, try ClientAuthBasicRaw.
 	ClientAuthBasic ClientAuth = "basic"
 	// ClientAuthBasicRaw sends them in the Authorization header as they are,
 	// for servers that do not decode them. It differs from ClientAuthBasic only

@@ -20,13 +20,15 @@ const stateIDLength = 43
 
 // LoginRequest says how one login is to be. RedirectURI is required.
 type LoginRequest struct {
-	// RedirectURI is where the provider sends the browser back to. It must be
-	// registered there, byte for byte.
+	// RedirectURI is where the provider sends the browser back to: https, or
+	// http on loopback. It must be registered there, byte for byte. For
+	// production Vipps wants neither a query nor a needless slash at its end.
 	RedirectURI string
 
 	// Silent asks Vipps not to show any dialog (requested_flow=no_dialog): the
 	// login succeeds only if this browser is remembered. Vipps no longer
-	// documents it; it may succeed, fail with any error, or be ignored.
+	// documents it; it may succeed, fail with any error, or be ignored. Whoever
+	// tries it has to see to it that a failure isn't followed by the next try.
 	Silent bool
 
 	// StateSuffix is appended to the random part of state, behind a dot. It may

@@ -34,7 +34,7 @@ type User struct {
 
 	// Birthdate is YYYY-MM-DD as a rule, and whatever the provider sent otherwise.
 	Birthdate string
-	// NIN is a national identity number.
+	// NIN is a national identity number, as the provider writes it: of which country, and in which form, it doesn't say.
 	NIN string
 	// Gender has no documented list of values.
 	Gender string
@@ -62,9 +62,13 @@ func (u User) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
 // Account is a bank account. Vipps MobilePay gives it to old agreements only.
 type Account struct {
-	Name   string `json:"account_name,omitempty"`
+	// Name is what its owner calls it.
+	Name string `json:"account_name,omitempty"`
+	// Number is the account number in digits, eleven of them in Norway. A number that the provider sends as a JSON number
+	// with fewer than eleven digits is left out: it may have lost zeros.
 	Number string `json:"account_number,omitempty"`
-	Bank   string `json:"bank_name,omitempty"`
+	// Bank is the name of the bank.
+	Bank string `json:"bank_name,omitempty"`
 }
 
 // protocolClaims are the members of an ID token that say nothing about the person.

@@ -21,7 +21,8 @@ const (
 )
 
 const (
-	// EventMerchantLoginPing says that a merchant-initiated login can be asked for. It is the one event of Login.
+	// EventMerchantLoginPing says that a merchant-initiated login that ends in the app can be asked for. It is the one event of Login. One that
+	// ends in a browser may be told of too: nothing is to be done then, since its code comes with the browser.
 	EventMerchantLoginPing = "login.merchant-initiated.ping.v1"
 
 	defaultTolerance   = 5 * time.Minute
@@ -34,7 +35,8 @@ const (
 	signatureCharacter = 44 // of 32 bytes in base64
 )
 
-// ErrOtherEvent matches, with errors.Is, a delivery that is about something else than a merchant-initiated login.
+// ErrOtherEvent matches, with errors.Is, a delivery that is about something else: than a merchant-initiated login, for
+// [WebhookDelivery.MerchantLoginPing], and than withdrawn consent, for [ParseConsentRevoked].
 var ErrOtherEvent = errors.New("vipps: the webhook is about another event")
 
 // WebhookConfig says which deliveries are Vipps MobilePay's. URL and Secrets are required.

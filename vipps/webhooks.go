@@ -35,7 +35,11 @@ type Webhook struct {
 // returns is told only this once. Vipps MobilePay takes 25 registrations of one event; to replace one, register its successor,
 // wait until deliveries come, and delete it then.
 //
-// Config needs a SubscriptionKey. See https://developer.vippsmobilepay.com/docs/APIs/webhooks-api/.
+// Vipps MobilePay wants an https address that all the world can reach, on a common port (80, 443, 8080), and that doesn't redirect. With partner
+// keys it is registered for the sales unit of Config.MerchantSerialNumber.
+//
+// Config needs a SubscriptionKey. The error is a *ConfigError for a faulty address, event or Config, and an *Error of StageAccessToken or
+// StageWebhooks otherwise. See https://developer.vippsmobilepay.com/docs/APIs/webhooks-api/.
 func (c *Client) RegisterWebhook(ctx context.Context, address string, events ...string) (*Webhook, error) {
 	if len(events) == 0 {
 		events = []string{EventMerchantLoginPing}
@@ -64,7 +68,7 @@ func (c *Client) RegisterWebhook(ctx context.Context, address string, events ...
 	return w, nil
 }
 
-// Webhooks returns the registrations of the sales unit, without their secrets.
+// Webhooks returns the registrations of the sales unit, without their secrets. Its errors are as those of RegisterWebhook.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	o, err := c.callWebhooks(ctx, http.MethodGet, webhooksPath, nil)
 	if err != nil {
@@ -90,7 +94,8 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	return all, nil
 }
 
-// DeleteWebhook ends a registration: nothing more is delivered, and its secret is of no more use.
+// DeleteWebhook ends a registration: nothing more is delivered, and its secret is of no more use. Its errors are as those of RegisterWebhook; one
+// with Status 404 says that there is no such registration.
 func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
 	if !isWebhookID(id) {
 		return &ConfigError{Setting: "id", Reason: "must be the id of a registration, such as 497f6eca-6276-4993-bfeb-53cbbbba6f08"}
