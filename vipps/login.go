@@ -105,7 +105,8 @@ func NewStateID() string {
 
 // BeginLogin makes the secrets of a new login and the URL to send the browser
 // to. It fetches the provider's metadata if need be, and its error then
-// matches ErrUnavailable; a faulty request is a *ConfigError.
+// matches ErrUnavailable; a faulty request is a *ConfigError, and so is one
+// whose URL is longer than the 2000 characters that Vipps MobilePay takes.
 //
 // State and nonce are 256 random bits each; PKCE (RFC 7636) with S256 is always used.
 func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin, string, error) {
@@ -131,8 +132,18 @@ func (c *Client) BeginLogin(ctx context.Context, r LoginRequest) (*PendingLogin,
 		Silent:      r.Silent,
 		Started:     c.cfg.Now(),
 	}
-	return p, c.authorizeURL(md, p, r), nil
+	to := c.authorizeURL(md, p, r)
+	if _, ok := vippsOrigin(c.cfg.Issuer); ok && len(to) > maxAuthorizeURL {
+		return nil, "", &ConfigError{Setting: "redirect_uri", Reason: tooLongURL}
+	}
+	return p, to, nil
 }
+
+// Vipps' gateway answers longer addresses with 502 (github.com/vippsas/vipps-login-api, FAQ).
+const (
+	maxAuthorizeURL = 2000
+	tooLongURL      = "makes the address of a login longer than the 2000 characters that Vipps MobilePay takes: shorten it, app_callback_uri, scopes or what state carries"
+)
 
 func (c *Client) authorizeURL(md *metadata, p *PendingLogin, r LoginRequest) string {
 	cfg := oauth2.Config{
