@@ -34,6 +34,7 @@ func init() {
 //	    client_auth       basic|basic-raw|post|partner
 //	    msn               <merchant serial number>
 //	    subscription_key  <key>
+//	    userinfo_subscription_key on|off
 //	    scopes            <scope...>
 //	    market            NO|DK|FI|SE
 //	    acr_values        <value...>

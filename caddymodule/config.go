@@ -44,6 +44,7 @@ func (h *Handler) fields() []field {
 		{name: "client_auth", text: &h.ClientAuth},
 		{name: "msn", text: &h.MSN},
 		{name: "subscription_key", text: &h.SubscriptionKey},
+		{name: "userinfo_subscription_key", text: &h.UserinfoSubscriptionKey},
 		{name: "scopes", list: &h.Scopes},
 		{name: "market", text: &h.Market},
 		{name: "acr_values", words: &h.ACRValues},
@@ -167,7 +168,10 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 	set.vipps = vipps.Config{
 		ClientID: h.ClientID, ClientSecret: vipps.Secret(h.ClientSecret), ClientAuth: clientAuth, Scopes: scopes,
 		Market: h.Market, ACRValues: h.ACRValues, SystemName: h.SystemName, SystemVersion: h.SystemVersion,
-		MerchantSerialNumber: h.MSN, SubscriptionKey: vipps.Secret(h.SubscriptionKey),
+		MerchantSerialNumber: h.MSN, SubscriptionKey: vipps.Secret(h.SubscriptionKey), UserinfoSubscriptionKey: h.UserinfoSubscriptionKey == onWord,
+	}
+	if h.UserinfoSubscriptionKey != "" && h.UserinfoSubscriptionKey != onWord && h.UserinfoSubscriptionKey != "off" {
+		bad("userinfo_subscription_key", "must be one of on, off")
 	}
 	if set.vipps.SystemVersion == "" {
 		set.vipps.SystemVersion = version()

@@ -76,6 +76,9 @@ type Handler struct {
 	// The Ocp-Apim-Subscription-Key that belongs to the client. Write it as a placeholder. Required with partner keys, and
 	// of no use elsewhere. Default: none.
 	SubscriptionKey string `json:"subscription_key,omitempty"`
+	// `on` sends `subscription_key` to the userinfo endpoint too, which older documents of Vipps demand and newer ones forbid.
+	// Default: off.
+	UserinfoSubscriptionKey string `json:"userinfo_subscription_key,omitempty"`
 	// What to ask people for: `openid`, `name`, `phoneNumber`, `email`, `address`, `birthDate`, and so on. Default: openid.
 	Scopes []string `json:"scopes,omitempty"`
 	// The market, `NO`, `DK`, `FI` or `SE`: brand and language where nothing else says. Default: none.

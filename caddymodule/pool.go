@@ -46,9 +46,9 @@ func (p pooledState) Destruct() error {
 
 func keyOfClient(c vipps.Config) clientKey {
 	// %q keeps neighbours apart. Functions and clients of tests aren't in it: only this package fills c.
-	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q %q %q %q %q %q %q",
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q %q %q %q %q %q %q %t",
 		c.Issuer, c.ClientID, c.ClientSecret.Reveal(), c.ClientAuth, c.Scopes, c.Market, c.ACRValues, c.SystemName, c.SystemVersion,
-		c.MerchantSerialNumber, c.SubscriptionKey.Reveal()))
+		c.MerchantSerialNumber, c.SubscriptionKey.Reveal(), c.UserinfoSubscriptionKey))
 }
 
 // references are what one handler has taken from pools.
