@@ -19,8 +19,10 @@ import (
 const (
 	maxBody = 16 << 10
 
-	// maxWait is how long a long poll may last, in seconds.
-	maxWait = 60
+	// maxWait is how long a caller may ask to wait, in seconds, and longestPoll how long it does: what stands in between gives up on an
+	// answer after 60 seconds (nginx, Envoy), or 30 (HAProxy, many load balancers), and the caller would get that one's error.
+	maxWait     = 60
+	longestPoll = 25 * time.Second
 
 	maxShownName = 40 // of a member that nobody knows
 )
@@ -193,7 +195,7 @@ func readQuery(u *url.URL, known ...string) (map[string]string, error) {
 	return out, nil
 }
 
-// readWait reads how long a request may wait for an answer.
+// readWait reads how long a request waits for an answer.
 func readWait(u *url.URL) (time.Duration, error) {
 	query, err := readQuery(u, "wait")
 	text, given := query["wait"]
@@ -204,5 +206,5 @@ func readWait(u *url.URL) (time.Duration, error) {
 	if err != nil || n > maxWait {
 		return 0, badField("wait", fmt.Sprintf("must be a whole number of seconds from 0 to %d", maxWait))
 	}
-	return time.Duration(n) * time.Second, nil
+	return min(time.Duration(n)*time.Second, longestPoll), nil
 }

@@ -75,7 +75,7 @@ func (o *Outbox) Run(ctx context.Context) {
 				o.metrics.failed.Inc()
 				if now := o.cfg.Now(); now.Sub(told) >= min(pause, time.Minute) {
 					told = now
-					o.tellAway(away, wait)
+					o.tellAway(away, o.pauseBeforeNext(wait))
 				}
 			} else {
 				pause = 0
@@ -190,6 +190,14 @@ func (o *Outbox) postpone(name string, why error, unusable bool) {
 		mend = "make consent_dir readable to the user that runs vippsauth"
 	}
 	o.log.Error("an event was not delivered, and is kept", zap.String("event", idOf(name)), zap.Error(why), zap.String("mend", mend))
+}
+
+// pauseBeforeNext is how long it is until the next attempt, when there is a pause: with few events it takes longer until one is due again.
+func (o *Outbox) pauseBeforeNext(pause time.Duration) time.Duration {
+	if name, due := o.next(); name != "" {
+		return max(pause, due.Sub(o.cfg.Now()))
+	}
+	return pause
 }
 
 func (o *Outbox) tellAway(err error, wait time.Duration) {

@@ -1,0 +1,4 @@
+package merchant
+
+// ReadWait is readWait.
+var ReadWait = readWait
