@@ -169,6 +169,9 @@ func notASub(entry string) string {
 	if strings.Contains(entry, "@") {
 		return "is not a phone number or a sub; people are not known by e-mail address here"
 	}
+	if ext := strings.ToLower(filepath.Ext(entry)); ext == ".txt" || ext == ".csv" || ext == ".list" {
+		return "is the name of a file, and not a phone number or a sub; the setting takes it with an @ in front, as @members.txt"
+	}
 	letter := false
 	for i := range len(entry) {
 		c := entry[i]
