@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -33,19 +34,26 @@ uses no network, and creates nothing. Exit code 1 when something is wrong.`,
 		c.printRegistration(p.stdout, rep.registrations)
 		c.printWebhooks(p.stdout)
 		fmt.Fprintln(p.stdout, c.aboutLogout())
-		for _, s := range settingsTable() {
-			if rep.isSet(s.key) {
-				fmt.Fprintf(p.stdout, "%-18s from %s\n", s.key, rep.source(s.key))
-			}
-		}
-		for _, key := range []string{policiesKey, sitesKey} {
-			if rep.isSet(key) {
-				fmt.Fprintf(p.stdout, "%-18s from %s\n", key, rep.source(key))
-			}
-		}
+		rep.printSources(p.stdout)
 		return nil
 	}
 	return cmd
+}
+
+// printSources lists the settings that are set, and where.
+func (rep *report) printSources(w io.Writer) {
+	var keys []string
+	for _, s := range settingsTable() {
+		keys = append(keys, s.key)
+	}
+	keys = slices.DeleteFunc(append(keys, policiesKey, sitesKey), func(key string) bool { return !rep.isSet(key) })
+	width := len("merchant_operators") // the usual one
+	for _, key := range keys {
+		width = max(width, len(key))
+	}
+	for _, key := range keys {
+		fmt.Fprintf(w, "%-*s from %s\n", width, key, rep.source(key))
+	}
 }
 
 // providerName says which provider people log in with.

@@ -16,8 +16,25 @@ const (
 	defaultAnnotation = "vippsauth_default"
 	kindAnnotation    = "vippsauth_kind" // what stands for the value
 
-	allAnnotation = "vippsauth_all" // of a command: it takes every setting
+	allAnnotation   = "vippsauth_all"   // of a command: it takes every setting
+	usesAnnotation = "vippsauth_uses" // of a command: the settings that it uses, where it takes every one
 )
+
+// helpOnly lets the help of a command list those settings alone that it uses. It takes all the same, as serve does.
+func helpOnly(cmd *cobra.Command, keys ...string) {
+	cmd.Annotations[usesAnnotation] = strings.Join(keys, " ")
+	for _, s := range settingsTable() {
+		if f := cmd.Flags().Lookup(s.flagName()); f != nil && !s.secret && !slices.Contains(keys, s.key) {
+			f.Hidden = true
+		}
+	}
+}
+
+// uses says whether the help of cmd is to list a setting.
+func uses(cmd *cobra.Command, key string) bool {
+	keys, some := cmd.Annotations[usesAnnotation]
+	return !some || slices.Contains(strings.Fields(keys), key)
+}
 
 // help prints what a command is, and then how it is used.
 func help(cmd *cobra.Command, _ []string) {
@@ -71,7 +88,9 @@ func writeFlags(w io.Writer, cmd *cobra.Command) {
 		if a := f.Annotations[groupAnnotation]; len(a) > 0 {
 			g = a[0]
 		}
-		groups[g] = append(groups[g], f)
+		if !f.Hidden {
+			groups[g] = append(groups[g], f)
+		}
 	})
 	fmt.Fprintln(w, "\nFlags:")
 	for _, f := range groups[""] {
@@ -96,7 +115,7 @@ func writeFlags(w io.Writer, cmd *cobra.Command) {
 			writeFlag(w, f)
 		}
 		for _, s := range settingsTable() {
-			if s.group == title && s.secret && all {
+			if s.group == title && s.secret && all && uses(cmd, s.key) {
 				fmt.Fprintf(w, "  %-25s  %s (secret: no flag)\n", s.key, s.usage())
 			}
 		}
@@ -112,6 +131,9 @@ for a file that holds the value) and a key of the YAML file (client_id; client_s
 and the like for a file that holds a secret). Flag beats variable beats file. Lists: commas,
 or the flag more than once. Durations: 90s, 15m, 8h, 2d.
 `)
+		if cmd.Annotations[usesAnnotation] != "" {
+			fmt.Fprintln(w, "The other settings may be there, as in the file that serve reads, and are not used.")
+		}
 		return
 	}
 	for _, s := range settingsTable() {

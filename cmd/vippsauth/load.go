@@ -195,7 +195,11 @@ func readValueFile(name, path string, s *setting, rep *report) (candidate, bool)
 	}
 	b, err := readFile(path, maxValueFile)
 	if err != nil {
-		rep.add(problem{name, s.key, "cannot read the file that it names: " + reasonOf(err), "name a readable file that holds the value alone"})
+		mend := "name a readable file that holds the value alone"
+		if maker := fileMaker(s.key); maker != "" && errors.Is(err, fs.ErrNotExist) {
+			mend += "; " + maker + " makes one"
+		}
+		rep.add(problem{name, s.key, "cannot read the file that it names: " + reasonOf(err), mend})
 		return candidate{}, false
 	}
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
@@ -203,6 +207,19 @@ func readValueFile(name, path string, s *setting, rep *report) (candidate, bool)
 		b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte(",")), []byte("\n"), []byte(","))
 	}
 	return candidate{name, s.itemsOf(string(b), name)}, true
+}
+
+// fileMaker is the command that makes the file of a secret that nobody else has, or "".
+func fileMaker(key string) string {
+	switch key {
+	case "webhook_secrets":
+		return "vippsauth webhooks register --secret-file"
+	case "consent_secret":
+		return "vippsauth keygen --events"
+	case "consent_revoked_secret":
+		return "openssl rand -hex 32"
+	}
+	return ""
 }
 
 // readFile reads a file of at most limit bytes.

@@ -40,10 +40,9 @@ func (p *program) merchantLoginCommand() *cobra.Command {
 who it is when they have approved it. The code that is printed first is shown in the app
 too: read it aloud, so that the person approves the login that is yours.
 
-Of the settings only those of the client count: environment or issuer, client_id,
-client_secret, client_auth, scopes, market. With environment emulator it asks the one that
-serve or "vippsauth emulator" runs. Vipps allows this in shops, on the telephone and on
-devices, never on a web page, and each login costs what your agreement says.
+With environment emulator it asks the one that serve or "vippsauth emulator" runs. Vipps
+allows this in shops, on the telephone and on devices, never on a web page, and each login
+costs what your agreement says.
 
 Progress goes to standard error. Standard output gets the claims, or with --json a line
 for each state: "pending" with the code, then "approved" with the claims, or "declined",
@@ -62,6 +61,7 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 		f.Lookup(name).Annotations = map[string][]string{kindAnnotation: {kind}}
 	}
 	sf := addSettings(cmd, nil)
+	helpOnly(cmd, clientHelpKeys()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, market, err := p.clientAlone(cmd, sf)
 		if err != nil {
@@ -88,6 +88,14 @@ func ofMarket(phone, market string) string {
 		return "+" + msisdn
 	}
 	return phone
+}
+
+// clientHelpKeys are the settings of what asks Vipps and nothing else.
+func clientHelpKeys() []string {
+	return []string{
+		"environment", "issuer", "client_id", "client_secret", "client_auth", "scopes", "market", "system_name", "system_version",
+		"emulator_listen", "msn", "subscription_key",
+	}
 }
 
 // clientAlone is the client of the settings and its market; nothing else of them is looked at.
@@ -164,7 +172,7 @@ func (p *program) merchantLoginEnded(m *merchantLoginFlags, err error) error {
 	}
 	var failed *vipps.Error
 	if state == "failed" && errors.As(err, &failed) {
-		for _, cause := range failed.Causes() {
+		for _, cause := range likelyCauses(failed) {
 			why += "\n  likely cause: " + cause
 		}
 	}
@@ -238,6 +246,7 @@ Exit code 0 means that the answer is on standard output: "yes" or "no", or with 
 	f.Lookup("phone").Annotations = map[string][]string{kindAnnotation: {"number"}}
 	f.BoolVar(&asJSON, "json", false, "print the answer as JSON")
 	sf := addSettings(cmd, nil)
+	helpOnly(cmd, clientHelpKeys()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, market, err := p.clientAlone(cmd, sf)
 		if err != nil {

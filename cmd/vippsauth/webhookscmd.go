@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -56,7 +58,9 @@ func webhooksSettings(cmd *cobra.Command, h *webhooksFlags) *settingsFlags {
 	f.BoolVar(&h.json, "json", false, "print JSON")
 	f.StringVar(&h.site, "site", "", "the site whose client to ask as, where sites have their own: one of the public URLs")
 	f.Lookup("site").Annotations = map[string][]string{kindAnnotation: {"url"}}
-	return addSettings(cmd, nil)
+	sf := addSettings(cmd, nil)
+	helpOnly(cmd, append(clientHelpKeys(), "public_url", "webhook_url")...)
+	return sf
 }
 
 func (p *program) webhooksListCommand() *cobra.Command {
@@ -218,7 +222,7 @@ func (p *program) registerWebhook(ctx context.Context, client *vipps.Client, h *
 		if file, err = os.OpenFile(h.secretFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
 			reason := reasonOf(err)
 			if errors.Is(err, fs.ErrExist) {
-				reason = "there is one already"
+				reason = "there is one already; name another, or remove it if its registration is gone"
 			}
 			return &failure{errors.New("--secret-file: cannot be created: " + reason)}
 		}
@@ -256,7 +260,7 @@ func (p *program) printRegistered(w *vipps.Webhook, saved string, asJSON bool) {
 	}
 	fmt.Fprintf(p.stdout, "Registered %s\n  id:     %s\n  events: %s\n", w.URL, w.ID, strings.Join(w.Events, ", "))
 	if saved != "" {
-		fmt.Fprintf(p.stdout, "  secret: in %s\n\nIt is told this once. Let %sWEBHOOK_SECRETS_FILE name the file, and restart serve.\n", saved, envPrefix)
+		fmt.Fprintf(p.stdout, "  secret: in %s\n\nIt is told this once. Let webhook_secrets_file name the file, and restart serve.\n", saved)
 		return
 	}
 	fmt.Fprintf(p.stdout, "  secret: %s\n\nThe secret is told this once. Add it to webhook_secrets, and restart serve.\n", w.Secret.Reveal())
@@ -278,11 +282,21 @@ func webhooksFailed(err error) error {
 	return providerFailed(err)
 }
 
+// likelyCauses are those of the error. Where a provider on this machine should be nothing listens, and no firewall is in between.
+func likelyCauses(e *vipps.Error) []string {
+	if op, ok := errors.AsType[*net.OpError](e); ok && errors.Is(op, syscall.ECONNREFUSED) {
+		if at, ok := op.Addr.(*net.TCPAddr); ok && at.IP.IsLoopback() {
+			return []string{"Nothing listens there. The emulator does while vippsauth serve (with environment emulator) or vippsauth emulator runs."}
+		}
+	}
+	return e.Causes()
+}
+
 // providerFailed says what went wrong at the provider, and what to look at.
 func providerFailed(err error) error {
 	errs := []error{err}
 	if e, ok := errors.AsType[*vipps.Error](err); ok {
-		causes := e.Causes()
+		causes := likelyCauses(e)
 		if e.Stage == vipps.StageWebhooks && e.Status == http.StatusNotFound {
 			causes = []string{"There is no such webhook for this sales unit: vippsauth webhooks list shows those that there are."}
 		}
