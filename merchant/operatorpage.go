@@ -63,6 +63,7 @@ type pageView struct {
 	Error                    string
 
 	Phone    string
+	Hint     string // how to write the number
 	BadPhone bool
 	Scopes   []scopeView
 	Watch    *watchView
@@ -210,7 +211,10 @@ func addressText(a *vipps.Address) string {
 // form shows the page on which a login is started.
 func (p *operatorPage) form(w http.ResponseWriter, r *http.Request, status int, f formView) {
 	text := p.api.text(r)
-	v := &pageView{Title: text.say("title"), Phone: f.phone, BadPhone: f.problem == "error.phone"}
+	v := &pageView{Title: text.say("title"), Phone: f.phone, Hint: text.say("phone.hint"), BadPhone: f.problem == "error.phone"}
+	if p.api.logins.cfg.Market != "" {
+		v.Hint = text.say("phone.hint.market")
+	}
 	if f.problem != "" {
 		v.Error = strings.ReplaceAll(text.say(f.problem), "{n}", text.duration(f.retryAfter))
 	}

@@ -16,7 +16,7 @@ const (
 	defaultAnnotation = "vippsauth_default"
 	kindAnnotation    = "vippsauth_kind" // what stands for the value
 
-	allAnnotation   = "vippsauth_all"   // of a command: it takes every setting
+	allAnnotation  = "vippsauth_all"  // of a command: it takes every setting
 	usesAnnotation = "vippsauth_uses" // of a command: the settings that it uses, where it takes every one
 )
 
