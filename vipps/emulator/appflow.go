@@ -3,6 +3,7 @@ package emulator
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -132,33 +133,48 @@ func (e *Emulator) redirectMSN(w http.ResponseWriter, r *http.Request, q url.Val
 }
 
 // toApp opens the merchant's app: on the way, the login goes on when the app opens resume_uri in the browser.
-func (e *Emulator) toApp(w http.ResponseWriter, a *attempt) {
+func (e *Emulator) toApp(w http.ResponseWriter, r *http.Request, a *attempt) {
 	resume := e.BaseURL() + pathPages + "index.html?tabId=" + a.id
-	redirect(w, join(a.req.appCallback, "state="+url.QueryEscape(a.req.state)+"&resume_uri="+url.QueryEscape(resume)))
+	openApp(w, r, join(a.req.appCallback, "state="+url.QueryEscape(a.req.state)+"&resume_uri="+url.QueryEscape(resume)), resume)
+}
+
+// openApp sends the browser to the app's address. A person's browser gets a page instead, unless something on this machine has the
+// address: most often nothing takes it there, and the browser would stay where it is without a word.
+func openApp(w http.ResponseWriter, r *http.Request, app, resume string) {
+	u, err := url.Parse(app)
+	if err != nil || r.Header.Get("Sec-Fetch-Mode") != "navigate" || (u.Scheme == "http" || u.Scheme == "https") && loopbackName(u.Hostname()) {
+		redirect(w, app)
+		return
+	}
+	t := textsFor(r.Header.Get("Accept-Language"))
+	render(w, http.StatusOK, "app.html", view{
+		T: t, Title: t.AppTitle, Back: resume,
+		App: template.URL(app), //nolint:gosec // registered as an app's, never a script's: checkAppURI, or a redirect URI
+	})
 }
 
 // appError opens the merchant's app with an error that happened in Vipps' app. The browser hears nothing.
-func (e *Emulator) appError(w http.ResponseWriter, req *request, code string) {
+func (e *Emulator) appError(w http.ResponseWriter, r *http.Request, req *request, code string) {
 	sep := "&"
 	if e.take(BreakAppCallback) {
 		sep = "?"
 	}
-	redirect(w, join(req.appCallback, "state="+url.QueryEscape(req.state)+sep+"error="+url.QueryEscape(code)))
+	openApp(w, r, join(req.appCallback, "state="+url.QueryEscape(req.state)+sep+"error="+url.QueryEscape(code)), "")
 }
 
 // refuseInApp tells of an error that happened on the phone: to the app, in the flow that has one, else to the browser.
 func (e *Emulator) refuseInApp(w http.ResponseWriter, r *http.Request, req *request, code string) {
 	if req.flow == flowAppToApp {
-		e.appError(w, req, code)
+		e.appError(w, r, req, code)
 		return
 	}
 	e.redirectError(w, r, req, code, describe(code))
 }
 
 // approvedInApp is AutoApprove in the flow that opens the merchant's app: the login waits for its resume_uri.
-func (e *Emulator) approvedInApp(w http.ResponseWriter, req *request, bid, personID string) {
+func (e *Emulator) approvedInApp(w http.ResponseWriter, r *http.Request, req *request, bid, personID string) {
 	a := e.newAttempt(req, bid, stepResume, personID)
-	e.toApp(w, a)
+	e.toApp(w, r, a)
 }
 
 // stepResumed goes on in the browser, after the merchant's app has opened resume_uri there.

@@ -33,7 +33,7 @@ func (e *Emulator) startLogin(w http.ResponseWriter, r *http.Request, req *reque
 	case deny != "":
 		e.refuseInApp(w, r, req, deny)
 	case auto != "":
-		e.approve(w, req, bid, auto, force)
+		e.approve(w, r, req, bid, auto, force)
 	case remembered != "" && req.acr != "":
 		e.toPages(w, req, bid, stepChallenge, remembered)
 	case remembered != "":
@@ -44,7 +44,7 @@ func (e *Emulator) startLogin(w http.ResponseWriter, r *http.Request, req *reque
 }
 
 // approve is AutoApprove at work: what a person would have clicked.
-func (e *Emulator) approve(w http.ResponseWriter, req *request, bid, personID string, remember bool) {
+func (e *Emulator) approve(w http.ResponseWriter, r *http.Request, req *request, bid, personID string, remember bool) {
 	e.mu.Lock()
 	now := e.nowLocked()
 	req.answers = newAnswers(e.state.lacking(req, personID), e.state.ticksByItself, false, now)
@@ -61,7 +61,7 @@ func (e *Emulator) approve(w http.ResponseWriter, req *request, bid, personID st
 		e.setCookie(w, bid, true)
 	}
 	if code == "" {
-		e.approvedInApp(w, req, bid, personID)
+		e.approvedInApp(w, r, req, bid, personID)
 		return
 	}
 	e.redirectCode(w, req, code)

@@ -34,6 +34,7 @@ type view struct {
 	Boxes              []boxView
 	Brand, Market      string
 	Back               string
+	App                template.URL // what opens the merchant's app
 }
 
 type personView struct{ Phone, Shown, Name, Note string }

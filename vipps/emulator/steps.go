@@ -180,7 +180,7 @@ func (e *Emulator) stepNumber(w http.ResponseWriter, r *http.Request, a *attempt
 	a.authTime = now
 	switch {
 	case a.req.flow == flowAppToApp:
-		e.toApp(w, a)
+		e.toApp(w, r, a)
 	case len(lack) > 0:
 		show(w, a)
 	default:

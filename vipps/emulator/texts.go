@@ -15,6 +15,7 @@ type texts struct {
 	SpinnerTitle, SpinnerText, SpinnerLink                                     string
 	ErrorTitle, ErrorText, ErrorHint                                           string
 	ReturnTitle, ReturnText, ReturnHere, ReturnElsewhere, ReturnHint           string
+	AppTitle, AppText, AppOpen, AppResumeText, AppResume                       string
 
 	PhonesTitle, PhonesText, PhonesWhose, PhonesAll, PhonesShow                                  string
 	PushNone, PushSome, PushWants, PushCode, PushAsks, PushAsksNothing, PushBrowser, PushApprove string
@@ -61,6 +62,11 @@ func english() texts {
 		ReturnHere:      "Return in this browser",
 		ReturnElsewhere: "Or open this address in another browser",
 		ReturnHint:      "It works once.",
+		AppTitle:        "The phone opens an app",
+		AppText:         "Vipps' app is done and opens app_callback_uri, which the merchant's app takes over:",
+		AppOpen:         "Open the app",
+		AppResumeText:   "Is there none on this machine? It would let the browser go on at resume_uri:",
+		AppResume:       "Go on in this browser",
 		PhonesTitle:     "Phones",
 		PhonesText:      "Logins that a merchant starts arrive here, as a message would in the app.",
 		PhonesWhose:     "Whose phone",
@@ -128,6 +134,11 @@ func norwegian() texts {
 		ReturnHere:      "Gå tilbake i denne nettleseren",
 		ReturnElsewhere: "Eller åpne denne adressen i en annen nettleser",
 		ReturnHint:      "Den virker én gang.",
+		AppTitle:        "Telefonen åpner en app",
+		AppText:         "Vipps-appen er ferdig og åpner app_callback_uri, som brukerstedets app tar over:",
+		AppOpen:         "Åpne appen",
+		AppResumeText:   "Er det ingen på denne maskinen? Den ville latt nettleseren gå videre på resume_uri:",
+		AppResume:       "Gå videre i denne nettleseren",
 		PhonesTitle:     "Telefoner",
 		PhonesText:      "Innlogginger som et brukersted starter, kommer hit, slik en melding ville kommet i appen.",
 		PhonesWhose:     "Hvem sin telefon",
