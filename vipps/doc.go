@@ -2,7 +2,13 @@
 // OpenID provider that is named as the issuer.
 //
 // It speaks every flow that Vipps MobilePay documents, and knows nothing of
-// cookies, proxies or loggers. One [Client] serves them all.
+// cookies, proxies or loggers. One [Client] serves them all:
+//
+//	issuer, _ := vipps.Test.Issuer() // or vipps.Production
+//	client, err := vipps.New(vipps.Config{Issuer: issuer, ClientID: id, ClientSecret: vipps.Secret(secret), Scopes: []string{"name"}})
+//
+// Package emulator, below this one, is a Vipps for tests. Each flow has an example that uses it: go doc doesn't show them,
+// pkg.go.dev and the files example*_test.go do.
 //
 // # In a browser
 //
@@ -18,6 +24,7 @@
 //
 // A login that begins in an app sets [LoginRequest].Flow, and the app reads with [ParseAppCallback] what Vipps opens in it. With
 // [LoginRequest].ACRValues the person has to confirm in the Vipps app, also in a browser that Vipps remembers.
+// In an app, [LoginRequest] asks for app_to_app or for an automatic return, and [ParseAppCallback] reads what opens the app.
 //
 // # From a phone number
 //
@@ -45,8 +52,9 @@
 //
 // # Webhooks
 //
-// [Client.RegisterWebhook], [Client.Webhooks] and [Client.DeleteWebhook] manage them. A [WebhookVerifier] tells what is rightly signed,
-// and [ParseConsentRevoked] reads the message that somebody withdrew their consent.
+// [Client.RegisterWebhook], [Client.Webhooks] and [Client.DeleteWebhook] manage them. A [WebhookVerifier] tells what is rightly signed.
+// [WebhookDelivery.MerchantLoginPing] names a login by its AuthReqID: poll that one now, without waiting for [Polling] to say so. And
+// [ParseConsentRevoked] reads the message that somebody withdrew their consent.
 //
 // # What is checked
 //
@@ -64,6 +72,9 @@
 // What this package knows of Vipps MobilePay is in its documents of several ages, from https://developer.vippsmobilepay.com and
 // https://github.com/vippsas. Where these disagree it takes both: errors named error and error_code, addresses as an object and as a list,
 // auth_req_id in each of its spellings. What can't be both is a field of [Config].
+// be about the same sub. The other flows check the same, but for acr, which they don't ask for, and nonce, which
+// Vipps leaves out there: where it is, it must match, and so must auth_req_id, which a login that ends in a browser has
+// to have. Names in tokens are compared exactly and doubled names are refused.
 //
 // # What is not checked
 //
