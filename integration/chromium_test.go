@@ -295,6 +295,7 @@ func TestChromiumThroughTheDemo(t *testing.T) {
 	}
 
 	c.otherPages(origin, emulator[1])
+	c.narrowPages(origin)
 	c.complaints(origin)
 }
 
