@@ -177,7 +177,7 @@ func (f *failure) write(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "http://redirected.localhost:1/")
 		w.WriteHeader(f.status)
 	default:
-		writeJSON(w, f.status, map[string]any{"error": "server_error", "error_description": describe("server_error")})
+		writeJSON(w, f.status, map[string]any{"error": "server_error", "error_description": descServerError})
 	}
 }
 

@@ -170,6 +170,8 @@ func describeDenial(code string) string {
 		return "The app is too old for this login"
 	case "invalid_user", "unknown_user_id":
 		return descNoAccount
+	case "server_error":
+		return descServerError
 	}
 	return describe(code)
 }

@@ -136,3 +136,35 @@ func TestPingOfALoginThatEndsInABrowser(t *testing.T) {
 		t.Errorf("%d deliveries", n)
 	}
 }
+
+// What comes with an error on the redirect is in the words of Vipps' table, where it has some.
+func TestRedirectErrorsAreInTheWordsOfTheTable(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(cfg *emulator.Config) { cfg.Spinner = -1 })
+	for code, want := range map[string]string{
+		"access_denied":         "User cancelled the login",
+		"server_error":          "Something went wrong, please try again",
+		"login_required":        "User must log in with interaction",
+		"interaction_required":  "User interaction is required",
+		"outdated_app_version":  "The user's Vipps or MobilePay app version is too old and needs to be updated",
+		"wrong_challenge":       "The user selected the wrong challenge",
+		"unknown_reject_reason": "Something went wrong. Reject reason is unknown.",
+	} {
+		if err := s.Control().NoDialog("error:" + code); err != nil {
+			t.Fatal(err)
+		}
+		p := newBrowser(t, s).get(authorizeURL(s, "requested_flow", "no_dialog"))
+		if p.back == nil || p.back.Query().Get("error") != code || p.back.Query().Get("error_description") != want {
+			t.Errorf("%s: back to %v", code, p.back)
+		}
+	}
+	for uri, want := range map[string][2]string{
+		"myapp://":          {"invalid_app_callback_uri", "The app callback URI is not on a valid format"},
+		"myapp://elsewhere": {"app_callback_uri_not_registered", "The app callback URI is not registered as a redirect URI"},
+	} {
+		p := newBrowser(t, s).get(authorizeURL(s, "requested_flow", "app_to_app", "app_callback_uri", uri))
+		if p.back == nil || p.back.Query().Get("error") != want[0] || p.back.Query().Get("error_description") != want[1] {
+			t.Errorf("%s: back to %v", uri, p.back)
+		}
+	}
+}

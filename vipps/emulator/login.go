@@ -150,7 +150,10 @@ func (e *Emulator) newAttempt(req *request, bid string, first step, personID str
 	return a
 }
 
-// describe is the description that goes with an error code, from Vipps' table where it has one, else from the engine's.
+// descServerError is the engine's, where the API answers and not a redirect.
+const descServerError = "The authorization server encountered an unexpected condition that prevented it from fulfilling the request."
+
+// describe is the description that goes with an error code on a redirect, from Vipps' table where it has one, else from the engine's.
 func describe(code string) string {
 	switch code {
 	case "access_denied":
@@ -162,17 +165,17 @@ func describe(code string) string {
 	case "consent_required":
 		return "The Authorization Server requires End-User consent."
 	case "server_error":
-		return "The authorization server encountered an unexpected condition that prevented it from fulfilling the request."
+		return "Something went wrong, please try again"
 	case "temporarily_unavailable":
 		return "The authorization server is currently unable to handle the request due to a temporary overloading or maintenance of the server."
 	case "wrong_challenge":
-		return "User chose the wrong challenge"
+		return "The user selected the wrong challenge"
 	case "outdated_app_version":
-		return "The app is too old"
+		return "The user's Vipps or MobilePay app version is too old and needs to be updated"
 	case "unknown_reject_reason":
-		return "The reject reason is unknown"
+		return "Something went wrong. Reject reason is unknown."
 	case "invalid_app_callback_uri":
-		return "The app callback URI does not have a valid format"
+		return "The app callback URI is not on a valid format"
 	case "app_callback_uri_not_registered":
 		return "The app callback URI is not registered as a redirect URI"
 	}

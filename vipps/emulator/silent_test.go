@@ -28,7 +28,7 @@ func TestNoDialog(t *testing.T) {
 		"forced miss":                 {mode: "miss", remember: true, consent: true, failure: "interaction_required", text: "User interaction is required"},
 		"login_required":              {mode: "error:login_required", remember: true, consent: true, failure: "login_required", text: "User must log in with interaction"},
 		"consent_required":            {mode: "error:consent_required", failure: "consent_required", text: "The Authorization Server requires End-User consent."},
-		"server_error":                {mode: "error:server_error", failure: "server_error", text: "The authorization server encountered an unexpected condition that prevented it from fulfilling the request."},
+		"server_error":                {mode: "error:server_error", failure: "server_error", text: "Something went wrong, please try again"},
 		"access_denied":               {mode: "error:access_denied", failure: "access_denied", text: "User cancelled the login"},
 		"something of tomorrow":       {mode: "error:brand_new", failure: "brand_new", text: "The emulator was told to answer this"},
 		"ignored":                     {mode: "ignored", pages: true},

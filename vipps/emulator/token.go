@@ -213,7 +213,7 @@ func checkVerifier(req *request, form url.Values) (hint string) {
 func (e *Emulator) tokenAnswer(client *Client, g *grant, access string) (map[string]any, *tokenError) {
 	idToken, err := e.idToken(client, g, access)
 	if err != nil {
-		return nil, &tokenError{status: http.StatusInternalServerError, code: "server_error", description: describe("server_error")}
+		return nil, &tokenError{status: http.StatusInternalServerError, code: "server_error", description: descServerError}
 	}
 	answer := map[string]any{
 		"access_token": access,
