@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -189,6 +190,11 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 	}
 	if h.FinalRedirectIsApp != "" && h.FinalRedirectIsApp != onWord && h.FinalRedirectIsApp != "off" {
 		bad("final_redirect_is_app", "must be one of on, off")
+	}
+	for i, scope := range h.Scopes {
+		if strings.Contains(scope, ",") && h.Issuer == "" && !later["issuer"] { // Vipps has none such
+			bad("scopes", fmt.Sprintf("scope %d holds a comma: put blanks between scopes, as in openid name phoneNumber", i+1))
+		}
 	}
 	switch {
 	case len(h.CookieKeys) > 0 && h.CookieKeysFile != "":
