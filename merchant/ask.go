@@ -82,10 +82,14 @@ func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
 }
 
 // Cancel ends a login: nobody asks the provider about it any more, and its result, if there is one, is forgotten. The
-// message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is.
+// message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is, and so
+// does one that was lost.
 func (l *Logins) Cancel(caller, id string) error {
 	e, _, err := l.find(nil, caller, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrLost):
+		return nil
+	case err != nil:
 		return err
 	}
 	defer l.mu.Unlock()

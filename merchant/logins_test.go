@@ -181,6 +181,12 @@ func TestSec_A150_IDsAreTheCallersOwn(t *testing.T) {
 		if _, err := l.Take("till-1", s.ID); !errors.Is(err, merchant.ErrLost) {
 			t.Errorf("Take after a restart: %v", err)
 		}
+		if err := l.Cancel("till-1", s.ID); err != nil || l.state("till-1", s.ID).State != merchant.Lost {
+			t.Errorf("Cancel after a restart: %v", err)
+		}
+		if err := l.Cancel("till-2", s.ID); !errors.Is(err, merchant.ErrUnknown) {
+			t.Errorf("another's Cancel after a restart: %v", err)
+		}
 		if _, err := l.Wait(t.Context(), "till-2", s.ID, ""); !errors.Is(err, merchant.ErrUnknown) {
 			t.Errorf("another's after a restart: %v", err)
 		}
