@@ -309,6 +309,11 @@ func TestReferencesOnPagesAreInTheLog(t *testing.T) {
 			t.Errorf("%s: %d, reference %q, on the page %t, in the log %d times", name, a.StatusCode, reference,
 				strings.Contains(a.text, reference), l.log.FilterField(zapString("reference", reference)).Len())
 		}
+		if name == "other host" { // a person who loads the page again has something to read out too
+			if again := ask(); again.Header.Get("X-Request-Id") != reference || !strings.Contains(again.text, reference) {
+				t.Errorf("%s, again: reference %q, want %q", name, again.Header.Get("X-Request-Id"), reference)
+			}
+		}
 	}
 	for range 20 {
 		l.browser().visit("/_vipps/result?t=garbage")

@@ -245,6 +245,7 @@ type logLimiter struct {
 	mu    sync.Mutex
 	since time.Time
 	said  map[string]int
+	under map[string]string // the references of what allowOnce has let through
 }
 
 // manyMessages is the most a minute of what a client can bring about in many ways.
@@ -254,7 +255,7 @@ func (l *logLimiter) allow(kind string, most int, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if age := now.Sub(l.since); l.said == nil || age >= time.Minute || age < 0 {
-		l.since, l.said = now, make(map[string]int)
+		l.since, l.said, l.under = now, make(map[string]int), make(map[string]string)
 	}
 	l.said[kind]++
 	return l.said[kind] <= most
@@ -267,4 +268,21 @@ func (l *logLimiter) allowOnce(kind, about string, now time.Time) bool {
 	told := l.said[key] > 0 && now.Sub(l.since) < time.Minute
 	l.mu.Unlock()
 	return !told && l.allow(kind, manyMessages, now) && l.allow(key, 1, now)
+}
+
+// reference is what the page about one thing shares with the log's line about it, in which logged is to write it. Who
+// loads the page again within the minute gets the same; what the log has no line of has none.
+func (l *logLimiter) reference(kind, about string, now time.Time, logged func(reference string)) string {
+	key := kind + "\x00" + about
+	if l.allowOnce(kind, about, now) {
+		reference := newReference()
+		logged(reference)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.under[key] = reference
+		return reference
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.under[key]
 }

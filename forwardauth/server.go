@@ -134,12 +134,10 @@ func (e *Engine) postOrGet(w http.ResponseWriter, r *http.Request, s *site, o Or
 }
 
 func (e *Engine) misdirected(w http.ResponseWriter, r *http.Request, o Original) {
-	var reference string
 	e.metrics.refused("host")
-	if e.limits.allowOnce("host", clip(o.Host), e.now()) {
-		reference = newReference()
+	reference := e.limits.reference("host", clip(o.Host), e.now(), func(reference string) {
 		e.logHost(o.Host, zap.String("reference", reference))
-	}
+	})
 	e.page(w, r, nil, page{Kind: pageForbiddenSite, Reference: reference})
 }
 
