@@ -37,8 +37,8 @@ func wantOwnAuthz(d *snippetData, rep *report, proxy, example string) {
 // the address of the site.
 func moduleKeys() []string {
 	return []string{
-		"environment", "issuer", "client_auth", "scopes", "market", "acr_values", "system_name", "system_version", "allow", "emulator_listen", "cookie_domain", "auth_url",
-		"silent", "silent_retry", "without_session", "confirm_person", "headers", "header_encoding", "email_unverified", "app_cookies",
+		"environment", "issuer", "client_auth", "msn", "userinfo_subscription_key", "scopes", "market", "acr_values", "system_name", "system_version", "allow", "emulator_listen", "cookie_domain", "auth_url",
+		"silent", "silent_retry", "without_session", "confirm_person", "app_flow", "app_callback_uri", "final_redirect_is_app", "headers", "header_encoding", "email_unverified", "app_cookies",
 		"logout_paths", "login_limit", "login_limit_total", "site_name", "contact", "cookie_keys_file", "session_ttl", "session_idle", "session_persist",
 	}
 }
@@ -49,10 +49,26 @@ func moduleOptions(d *snippetData, rep *report) {
 	if len(d.Policies) > 0 || d.PolicyPath != "" {
 		rep.warn(problem{rep.source(policiesKey), policiesKey, "the Caddy module has none", "write another vipps_auth block for another site, or use forward_auth"})
 	}
+	for _, s := range settingsTable() {
+		if ofServeAlone(s.key) && rep.isSet(s.key) {
+			rep.warn(problem{rep.source(s.key), s.key, "the Caddy module has none", "run vippsauth serve beside Caddy for it"})
+		}
+	}
 	for i := range d.Sites {
 		d.Sites[i].moduleOptions(rep)
 	}
 	d.moduleBlocks(rep)
+}
+
+// ofServeAlone says of a setting that it is for logins by phone number and QR code, webhooks or events, which the Caddy module
+// has not.
+func ofServeAlone(key string) bool {
+	for _, family := range [...]string{"merchant_", "qr_", "webhook_", "consent_"} {
+		if key == "qr" || strings.HasPrefix(key, family) {
+			return true
+		}
+	}
+	return false
 }
 
 // A snippetBlock is a site block of a Caddyfile: one site, or all that share a session, which the module must serve
@@ -95,6 +111,9 @@ func (s *snippetSite) moduleOptions(rep *report) {
 	if given := rep.values["environment"]; len(given) == 0 || given[0] != envEmulator {
 		fromEnv("client_id", "VIPPSAUTH_CLIENT_ID"+suffix("client_id"))
 		fromEnv("client_secret", "VIPPSAUTH_CLIENT_SECRET"+suffix("client_id"))
+	}
+	if rep.isSet("subscription_key") {
+		fromEnv("subscription_key", "VIPPSAUTH_SUBSCRIPTION_KEY")
 	}
 	if rep.isSet("cookie_keys") {
 		fromEnv("cookie_keys", "VIPPSAUTH_COOKIE_KEYS")
