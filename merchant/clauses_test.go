@@ -1,8 +1,12 @@
 package merchant_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -191,4 +195,34 @@ func TestSec_A151_A156_ALateBrowserThatNobodyHasNoticed(t *testing.T) {
 			t.Errorf("%s", got.State)
 		}
 	})
+}
+
+// Attack: whoever runs the handler for certificates behind a listener that asks for one and doesn't check it, or asks for none, lets everybody in
+// who writes a caller's name into a certificate of their own. Only a chain that the handshake has checked counts, and no header does.
+func TestSec_A155_CertificatesThatNobodyChecked(t *testing.T) {
+	t.Parallel()
+	lab := newAPILab(t)
+	named := func(name string) *x509.Certificate { return &x509.Certificate{Subject: pkix.Name{CommonName: name}} }
+	handler := lab.api.Certificates()
+	for name, row := range map[string]struct {
+		state *tls.ConnectionState
+		want  int
+	}{
+		"no TLS":          {nil, http.StatusUnauthorized},
+		"no certificate":  {&tls.ConnectionState{}, http.StatusUnauthorized},
+		"unchecked":       {&tls.ConnectionState{PeerCertificates: []*x509.Certificate{named("till.example.com")}}, http.StatusUnauthorized},
+		"an empty chain":  {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}}, http.StatusUnauthorized},
+		"its authority's": {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{named("x"), named("till.example.com")}}}, http.StatusUnauthorized},
+		"no name":         {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{named("")}}}, http.StatusUnauthorized},
+		"the caller's":    {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{named("till.example.com"), named("x")}}}, http.StatusNotFound},
+	} {
+		r := lab.request("GET", "logins/x", tillToken, "")
+		r.Header.Set("X-Client-Cert-Cn", "till.example.com")
+		r.TLS, r.RemoteAddr = row.state, "192.0.2.1:1"
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != row.want {
+			t.Errorf("%s: %d, want %d", name, w.Code, row.want)
+		}
+	}
 }
