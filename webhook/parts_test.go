@@ -9,7 +9,8 @@ import (
 	"github.com/vippsauth/vippsauth/webhook"
 )
 
-func TestSeen(t *testing.T) {
+// What was seen is remembered for its time and no longer. Where there is no room to remember more, what comes counts as seen: it could come twice.
+func TestSec_A161_Seen(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s := webhook.NewSeen(2, time.Minute)
