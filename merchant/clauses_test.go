@@ -226,3 +226,28 @@ func TestSec_A155_CertificatesThatNobodyChecked(t *testing.T) {
 		}
 	}
 }
+
+// Attack: nobody has set any limits, and one caller rings somebody's telephone, or everybody's, all day. There are limits by default: three starts
+// for a number within ten minutes, by all callers together, and sixty a minute of one caller.
+func TestSec_A154_B037_LimitsByDefault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		op := newProvider(t)
+		l := newLab(t, op, func(c *merchant.Config) { c.PhoneLimit, c.CallerLimit = "", "" })
+		for i := range 10 {
+			_, err := l.Start(t.Context(), fmt.Sprintf("till-%d", i), merchant.Request{Phone: kari})
+			if tooMany(t, err, "phone"); (err == nil) != (i < 3) {
+				t.Errorf("start %d for a number: %v", i+1, err)
+			}
+		}
+		for i := range 70 {
+			_, err := l.Start(t.Context(), "till", merchant.Request{Phone: fmt.Sprintf("4790%06d", i)})
+			if tooMany(t, err, "caller"); (err == nil) != (i < 60) {
+				t.Errorf("start %d of a caller: %v", i+1, err)
+			}
+		}
+		if n := op.called("authentication"); n != 63 {
+			t.Errorf("%d messages", n)
+		}
+	})
+}

@@ -98,3 +98,18 @@ func TestSec_A148_OnlySignedPingsOfLoginsThatWaitMakeAPoll(t *testing.T) {
 		t.Errorf("%d token requests", n)
 	}
 }
+
+// Attack: somebody's telephone is rung by a service whose operator has set no limits. It has those of the package.
+func TestSec_A154_B037_TheServiceLimitsByDefault(t *testing.T) {
+	t.Parallel()
+	s := startTill(t, func(c *config) { c.merchant.callers = []string{"till=" + merchant.HashToken(tillToken)} })
+	for i := range 5 {
+		status, text := s.text(http.MethodPost, "/_vipps/merchant/logins", `{"phone":"+47 90 00 00 01"}`, "Authorization", "Bearer "+tillToken, "Content-Type", "application/json")
+		if want := map[bool]int{true: http.StatusCreated, false: http.StatusTooManyRequests}[i < 3]; status != want {
+			t.Errorf("start %d: %d %.60s, want %d", i+1, status, text, want)
+		}
+	}
+	if n := len(s.emu.Control().MerchantLogins()); n != 3 {
+		t.Errorf("%d messages", n)
+	}
+}
