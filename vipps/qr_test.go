@@ -219,6 +219,11 @@ func TestSec_A160_C080_ForgedQRCallbacks(t *testing.T) {
 		"A163_an ID token":             {p.signed(claims{"iss": p.issuer, "aud": clientID, "sub": testSub, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "nonce": "n"}), vipps.CodeWrongKind},
 		"A163_one of a merchant login": {good(claims{"sub": testSub}), vipps.CodeWrongKind},
 		"A163_a nonce":                 {good(claims{"nonce": ""}), vipps.CodeWrongKind},
+		"A163_an at_hash":              {good(claims{"at_hash": ""}), vipps.CodeWrongKind},
+		"A163_an auth_time":            {good(claims{"auth_time": now.Unix()}), vipps.CodeWrongKind},
+		"A163_an acr":                  {good(claims{"acr": "urn:vipps:acr:app_auth"}), vipps.CodeWrongKind},
+		"A163_a qr_id":                 {good(claims{"qr_id": "oKAz7q1O"}), vipps.CodeWrongKind},
+		"A163_events of a logout":      {good(claims{"events": claims{"http://schemas.openid.net/event/backchannel-logout": claims{}}}), vipps.CodeWrongKind},
 		"A163_a null sub":              {p.keys[0].sign(t, append([]byte(`{"sub":null,`), payload(nil)[1:]...)), vipps.CodeWrongKind},
 	} {
 		t.Run(name, func(t *testing.T) {
