@@ -48,6 +48,9 @@ func TestSec_A170_ConsentRevokedCanDoNothingElse(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	now := l.clock()
+	for _, guess := range []string{"", pathSecret[:31], pathSecret + "0", strings.ToUpper(pathSecret)} {
+		l.want("at a guessed address", revoked(webhook.ConsentRevokedPath+guess, "of-a-guess", now), http.StatusUnauthorized)
+	}
 	l.want("from the year 2100", revoked(revokedURL, "future", time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)), http.StatusOK)
 	l.want("from an hour ago", revoked(revokedURL, "past", now.Add(-time.Hour)), http.StatusOK)
 	l.want("again", revoked(revokedURL, "past", now.Add(-time.Hour)), http.StatusOK)
@@ -212,7 +215,8 @@ func TestReceiver_SaysWhy(t *testing.T) {
 	}
 }
 
-func TestNew_Faults(t *testing.T) {
+// A secret that can be guessed, or that stands for more than one address, is none: it is all that keeps others from ending sessions.
+func TestSec_A170_SecretsThatAreNone(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []vipps.Secret{"short", "b2f5ff47436671b6e533d8dc3614845/", "b2f5ff47436671b6e533d8dc3614845\n", vipps.Secret(strings.Repeat("a", 257))} {
 		_, err := webhook.New(webhook.Config{ConsentRevokedSecret: secret, EndSessions: func(string, time.Time) error { return nil }})
