@@ -13,7 +13,8 @@ import (
 // What Vipps' documents show: https://developer.vippsmobilepay.com/docs/APIs/login-api/api-guide/webhooks/.
 const consentRevoked = "eyJhbGciOiJub25lIiwidHlwIjogIkpXVCJ9Cg.eyJleHAiOjE1OTI1NzE3ODgsImlhdCI6MTU5MjU3MTQ4OCwibmJmIjoxNTkyNTcxNDg4LCJzdWIiOiJjOWQxMDQ0NC1kOTkyLTQ4NTAtYWM2MC05ZDM1MDIwOTUwMDgiLCJldmVudCI6IkNPTlNFTlRfUkVWT0tFRCJ9"
 
-func TestParseConsentRevoked(t *testing.T) {
+// What Vipps documents is read, in each spelling of its end, and nothing that only looks like it: another algorithm least of all.
+func TestSec_A171_ParseConsentRevoked(t *testing.T) {
 	t.Parallel()
 	want := vipps.ConsentRevoked{Sub: "c9d10444-d992-4850-ac60-9d3502095008", IssuedAt: time.Unix(1592571488, 0), ExpiresAt: time.Unix(1592571788, 0)}
 	for _, body := range []string{consentRevoked, consentRevoked + ".", consentRevoked + "\n", consentRevoked + ".\r\n"} {
