@@ -21,6 +21,10 @@ import (
 const (
 	maxKeptBody   = 64 << 10
 	maxKeptFields = 500
+
+	// maxKeptForms is how many are at hand at a time. Strangers can send theirs slowly, on many connections; whoever sends one more
+	// meanwhile gets the page that keeps none.
+	maxKeptForms = 64
 )
 
 // resendPage answers a form's POST or a frame without a session: nothing was sent, log in in a new tab. To the form of
@@ -41,6 +45,12 @@ func (e *Engine) keptPage(w http.ResponseWriter, r *http.Request, s *site, o Ori
 	}
 	action, ok := cleanReturnTo(o.Prefix + o.URI)
 	if !ok || !plainForm(r.Header) || r.ContentLength > maxKeptBody {
+		return false
+	}
+	select {
+	case e.state.forms <- struct{}{}:
+		defer func() { <-e.state.forms }()
+	default:
 		return false
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxKeptBody+1))

@@ -28,6 +28,7 @@ type State struct {
 	revocations atomic.Uint64
 	logins      loginLimiter
 	keeper      atomic.Pointer[RevocationKeeper] // nil: revocations end with the process
+	forms       chan struct{}                    // holds one for each form that is being kept in a page
 
 	silent struct {
 		sync.Mutex
@@ -38,7 +39,10 @@ type State struct {
 
 // NewState returns an empty State.
 func NewState() *State {
-	return &State{used: expiringSet{max: maxUsedStates}, overtaken: expiringSet{max: maxUsedStates}, revoked: newRevocations(maxRevoked, maxRevokedPersons)}
+	return &State{
+		used: expiringSet{max: maxUsedStates}, overtaken: expiringSet{max: maxUsedStates}, revoked: newRevocations(maxRevoked, maxRevokedPersons),
+		forms: make(chan struct{}, maxKeptForms),
+	}
 }
 
 // use marks a login state as used and reports whether this was its first use.
