@@ -39,6 +39,7 @@ type qrLab struct {
 	url string
 
 	handler http.Handler
+	stop    func() // waits for the queue
 
 	logins chan *vipps.Login
 	logs   *observer.ObservedLogs
@@ -71,13 +72,14 @@ func newQRLab(t testing.TB, cfg vipps.Config) *qrLab {
 	go func() { ended <- q.Run(ctx) }()
 	l.handler = q.Handler(http.NotFoundHandler())
 	srv := httptest.NewServer(l.handler)
-	t.Cleanup(func() {
+	l.stop = sync.OnceFunc(func() {
 		srv.Close()
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(l.stop)
 	l.url = srv.URL + webhook.QRPath
 	return l
 }
@@ -225,10 +227,11 @@ type qrProvider struct {
 	t       testing.TB
 	srv     *httptest.Server
 	key     *ecdsa.PrivateKey
-	keys    atomic.Int32  // how often they were fetched
-	away    atomic.Bool   // no keys are to be had
-	tokens  atomic.Int32  // exchanges
-	waiting chan struct{} // exchanges wait for it; nil: they don't
+	keys    atomic.Int32     // how often they were fetched
+	away    atomic.Bool      // no keys are to be had
+	tokens  atomic.Int32     // exchanges
+	waiting chan struct{}    // exchanges wait for it; nil: they don't
+	token   http.HandlerFunc // in place of the exchange; nil: it succeeds
 }
 
 func newQRProvider(t testing.TB, waiting chan struct{}) *qrProvider {
@@ -264,6 +267,10 @@ func (p *qrProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.tokens.Add(1)
 		if p.waiting != nil {
 			<-p.waiting
+		}
+		if p.token != nil {
+			p.token(w, r)
+			return
 		}
 		now := time.Now()
 		p.write(w, map[string]any{"access_token": "a", "token_type": "Bearer", "id_token": p.sign(map[string]any{
