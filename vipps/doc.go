@@ -24,7 +24,6 @@
 //
 // A login that begins in an app sets [LoginRequest].Flow, and the app reads with [ParseAppCallback] what Vipps opens in it. With
 // [LoginRequest].ACRValues the person has to confirm in the Vipps app, also in a browser that Vipps remembers.
-// In an app, [LoginRequest] asks for app_to_app or for an automatic return, and [ParseAppCallback] reads what opens the app.
 //
 // # From a phone number
 //
