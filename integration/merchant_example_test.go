@@ -239,9 +239,15 @@ func TestInAppConfirmationExample(t *testing.T) {
 	f.service = start(t, vippsauthProgram(t), command{name: "vippsauth serve", args: []string{"serve", "--config", config}, dir: dir})
 	f.checkLog(f.service)
 	f.service.answers("http://" + f.ops + "/readyz")
-	snippet := start(t, vippsauthProgram(t), command{name: "vippsauth snippet", args: []string{"snippet", "nginx", "--config", config, "--app", f.app.addr()}, dir: dir})
+	printed := filepath.Join(dir, "nginx.conf")
+	snippet := start(t, vippsauthProgram(t), command{name: "vippsauth snippet", dir: dir, args: []string{"snippet", "nginx", "--config", config, "--app", f.app.addr(), "--output", printed}})
 	<-snippet.done
-	runNginx(t, f, strings.Replace(snippet.out.String(), "\t#location ^~ /confirmed/", "\tlocation ^~ /confirmed/", 1))
+	text, err := os.ReadFile(printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = "\tlocation ^~ /confirmed/" // which the README says to take up
+	runNginx(t, f, strings.Replace(string(text), strings.Replace(line, "\t", "\t#", 1), line, 1))
 
 	b := f.browser()
 	page := b.press(b.open(f.origin+"/x"), nameAase)

@@ -65,3 +65,26 @@ func TestFirstHour(t *testing.T) {
 		}
 	}
 }
+
+// Whoever prints a configuration for settings with a policy must not believe that the proxy asks for it: in the one for nginx the line that
+// does is commented out, in others there is none.
+func TestSnippetSaysThatNothingAsksForAPolicy(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "vippsauth.yaml")
+	text := "public_url: http://localhost:8000\ntrusted_proxies: loopback\nlisten: 127.0.0.1:4190\npolicies:\n  confirmed:\n    acr_values: urn:vipps:acr:app_auth\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, proxy := range []string{"nginx", "haproxy", "envoy", "caddy-forward-auth"} {
+		for flag, want := range map[string]string{"": "policies: nothing asks for confirmed", "--policy=confirmed": ""} {
+			var stdout, stderr bytes.Buffer
+			args := []string{"snippet", proxy, "--config", file}
+			if flag != "" {
+				args = append(args, flag)
+			}
+			if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK || !strings.Contains(stderr.String(), want) || want == "" && stderr.Len() > 0 {
+				t.Errorf("%s %s: exit code %d: %s", proxy, flag, code, &stderr)
+			}
+		}
+	}
+}

@@ -89,6 +89,12 @@ func (c *config) snippetData(s *snippet, f *snippetFlags, rep *report) *snippetD
 	if s.module {
 		return d
 	}
+	if len(c.policies) > 0 && f.policy == "" {
+		rep.warn(problem{
+			rep.source(policiesKey), policiesKey, "nothing asks for " + strings.Join(d.Policies, " or ") + " in the configuration as it is printed",
+			"take the # off the lines that do, where it has some, or let the proxy ask as its example says; --policy prints one for the whole site",
+		})
+	}
 	d.Service = c.reached("listen", c.listen, f.host, rep)
 	d.Authz = d.Service
 	if c.authzListen != "" {
