@@ -93,22 +93,12 @@ func New(cfg Config) (*Outbox, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	var errs []error
-	bad := func(setting, reason string) {
-		errs = append(errs, &vipps.ConfigError{Setting: setting, Reason: reason})
-	}
-	if reason := urlFault(cfg.URL); reason != "" {
-		bad("consent_url", reason)
-	}
-	if cfg.Dir == "" {
-		bad("consent_dir", "is required: a directory that keeps events until they have been delivered")
+	if err := cfg.Check(); err != nil {
+		return nil, err
 	}
 	key, err := parseSecret(cfg.Secret)
 	if err != nil {
-		bad("consent_secret", err.Error())
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+		return nil, err
 	}
 	box, err := session.NewBox(cfg.Keys, session.Binding{Purpose: "event", Issuer: "outbox", ClientID: "outbox", Site: "outbox"})
 	if err != nil {
@@ -135,6 +125,9 @@ func (c Config) Check() error {
 	var errs []error
 	if reason := urlFault(c.URL); reason != "" {
 		errs = append(errs, &vipps.ConfigError{Setting: "consent_url", Reason: reason})
+	}
+	if c.Dir == "" {
+		errs = append(errs, &vipps.ConfigError{Setting: "consent_dir", Reason: "is required: a directory that keeps events until they have been delivered"})
 	}
 	if _, err := parseSecret(c.Secret); err != nil {
 		errs = append(errs, &vipps.ConfigError{Setting: "consent_secret", Reason: err.Error()})

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vippsauth/vippsauth/outbox"
 )
 
 // The help of a command that asks Vipps one thing lists what it uses, and not how the service listens. It takes all settings all the
@@ -53,6 +55,7 @@ func TestFirstHour(t *testing.T) {
 		"no secret yet":       {[]string{"check", "--environment=emulator"}, "VIPPSAUTH_WEBHOOK_SECRETS_FILE=" + dir + "/none", "vippsauth webhooks register --secret-file makes one"},
 		"no event secret yet": {[]string{"check", "--environment=emulator"}, "VIPPSAUTH_CONSENT_SECRET_FILE=" + dir + "/none", "vippsauth keygen --events makes one"},
 		"a folder in place":   {[]string{"check", "--environment=emulator"}, "VIPPSAUTH_CONSENT_SECRET_FILE=" + dir, "is a directory; name a readable file that holds the value alone\n"},
+		"events kept nowhere": {[]string{"check", "--environment=emulator", "--public-url=http://localhost:4190", "--upstream=http://127.0.0.1:8080", "--scopes=openid delegatedConsents", "--consent-url=http://127.0.0.1:8080/x"}, "VIPPSAUTH_CONSENT_SECRET=" + outbox.NewSecret().Reveal(), "consent_dir: is required"},
 		"registered before":   {[]string{"webhooks", "register", "--environment=emulator", "--url=http://localhost:1/x", "--secret-file=" + there}, "VIPPSAUTH_SUBSCRIPTION_KEY=any", "there is one already; name another, or remove it"},
 	} {
 		var out bytes.Buffer
