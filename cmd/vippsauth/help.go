@@ -132,7 +132,7 @@ and the like for a file that holds a secret). Flag beats variable beats file. Li
 or the flag more than once. Durations: 90s, 15m, 8h, 2d.
 `)
 		if cmd.Annotations[usesAnnotation] != "" {
-			fmt.Fprintln(w, "The other settings may be there, as in the file that serve reads, and are not used.")
+			fmt.Fprintln(w, "The other settings may be there, as in the file that serve reads, and are not used:\nvippsauth serve --help lists them all.")
 		}
 		return
 	}

@@ -16,15 +16,13 @@ import (
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
-// phoneEnv holds the number for merchant-login and user-exists, for those who want it in no list of processes. It is no setting.
-const phoneEnv = envPrefix + "PHONE"
-
 // stillWaiting is how often merchant-login says so.
 const stillWaiting = 30 * time.Second
 
 // merchantLoginFlags are what merchant-login takes besides the settings.
 type merchantLoginFlags struct {
-	phone, customerToken   string
+	whom
+
 	expiresIn              time.Duration
 	legacyHint, asJSONLine bool
 }
@@ -44,20 +42,27 @@ With environment emulator it asks the one that serve or "vippsauth emulator" run
 allows this in shops, on the telephone and on devices, never on a web page, and each login
 costs what your agreement says.
 
+A number or a token on the command line is seen in the list of processes, and stays in the
+history of the shell. With "--phone -" the number comes on standard input; with
+--customer-token-file the token comes from a file, or with - on standard input.
+
 Progress goes to standard error. Standard output gets the claims, or with --json a line
 for each state: "pending" with the code, then "approved" with the claims, or "declined",
 "expired", "failed" or, by Ctrl-C, "canceled". Exit code 0 means approved.`,
 		Example: `  vippsauth merchant-login --phone 4712345678 --scopes "openid name" --config vippsauth.yaml
-  VIPPSAUTH_PHONE="+47 123 45 678" vippsauth ciba --json --config vippsauth.yaml`,
+  VIPPSAUTH_CLIENT_SECRET_FILE=client-secret vippsauth merchant-login --phone - \
+    --environment test --client-id 0000-example --scopes "openid name"
+  scan-code | vippsauth merchant-login --customer-token-file - --json --config vippsauth.yaml`,
 		Args: noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.phone, "phone", "", "the person's number, with its country code unless market says it (also "+phoneEnv+")")
-	f.StringVar(&m.customerToken, "customer-token", "", "in place of a number: what a till got from the code in the person's app")
+	f.StringVar(&m.phone, "phone", "", phoneUsage)
+	f.StringVar(&m.token, "customer-token", "", "in place of a number: what a till got from the code in the person's app; - reads it from standard input")
+	f.StringVar(&m.tokenFile, "customer-token-file", "", "a file that holds it; - is standard input")
 	f.DurationVar(&m.expiresIn, "expires-in", 0, "how long the person has to answer, 1m to 15m (Vipps' default is about 10m)")
 	f.BoolVar(&m.legacyHint, "legacy-hint", false, "name the number as older agreements want it (Norwegian numbers only)")
 	f.BoolVar(&m.asJSONLine, "json", false, "print each state as a line of JSON")
-	for name, kind := range map[string]string{"phone": "number", "customer-token": "token"} {
+	for name, kind := range map[string]string{"phone": "number", "customer-token": "token", "customer-token-file": "file"} {
 		f.Lookup(name).Annotations = map[string][]string{kindAnnotation: {kind}}
 	}
 	sf := addSettings(cmd, nil)
@@ -67,20 +72,16 @@ for each state: "pending" with the code, then "approved" with the claims, or "de
 		if err != nil {
 			return err
 		}
-		if m.phone == "" && m.customerToken == "" {
-			m.phone = environment(p.environ)[phoneEnv]
+		if err := m.resolve(cmd.Context(), p); err != nil {
+			return &failure{err}
 		}
 		m.phone = ofMarket(m.phone, market)
-		switch {
-		case m.phone == "" && m.customerToken == "":
-			return &failure{errors.New("say who is to log in: --phone 4712345678, or --customer-token")}
-		case m.phone != "" && m.customerToken != "":
-			return &failure{errors.New("--phone and --customer-token may mean two people; give one of them")}
-		}
 		return p.merchantLogin(cmd.Context(), client, &m)
 	}
 	return cmd
 }
+
+const phoneUsage = "the person's number, with its country code unless market says it; - reads it from standard input (also the variable " + phoneEnv + ")"
 
 // ofMarket gives a number that has no country code the one of the market, as the merchant API does.
 func ofMarket(phone, market string) string {
@@ -117,7 +118,7 @@ func (p *program) clientAlone(cmd *cobra.Command, sf *settingsFlags) (client *vi
 // merchantLogin starts a login and waits for its end.
 func (p *program) merchantLogin(ctx context.Context, client *vipps.Client, m *merchantLoginFlags) error {
 	pending, err := client.StartMerchantLogin(ctx, vipps.MerchantLoginRequest{
-		Phone: m.phone, CustomerToken: m.customerToken, LegacyHint: m.legacyHint, Expiry: m.expiresIn,
+		Phone: m.phone, CustomerToken: m.token, LegacyHint: m.legacyHint, Expiry: m.expiresIn,
 	})
 	if err != nil {
 		return p.merchantLoginEnded(m, err)
@@ -238,11 +239,13 @@ customer of Vipps is personal data.
 
 Exit code 0 means that the answer is on standard output: "yes" or "no", or with --json
 {"exists":true} or {"exists":false}.`,
-		Example: `  vippsauth user-exists --phone 4712345678 --config vippsauth.yaml`,
-		Args:    noArgs,
+		Example: `  vippsauth user-exists --phone 4712345678 --config vippsauth.yaml
+  VIPPSAUTH_CLIENT_SECRET_FILE=client-secret vippsauth user-exists --phone - \
+    --environment test --client-id 0000-example`,
+		Args: noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&phone, "phone", "", "the person's number, with its country code unless market says it (also "+phoneEnv+")")
+	f.StringVar(&phone, "phone", "", phoneUsage)
 	f.Lookup("phone").Annotations = map[string][]string{kindAnnotation: {"number"}}
 	f.BoolVar(&asJSON, "json", false, "print the answer as JSON")
 	sf := addSettings(cmd, nil)
@@ -252,8 +255,8 @@ Exit code 0 means that the answer is on standard output: "yes" or "no", or with 
 		if err != nil {
 			return err
 		}
-		if phone == "" {
-			phone = environment(p.environ)[phoneEnv]
+		if phone, err = p.phoneOf(cmd.Context(), phone); err != nil {
+			return &failure{err}
 		}
 		exists, err := client.UserExists(cmd.Context(), ofMarket(phone, market))
 		var config *vipps.ConfigError

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,12 +39,13 @@ var errReported = &failure{}
 // A program is one run of the command: what it was given, and where it writes.
 type program struct {
 	environ        []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
 // run executes the command line and returns the exit code. It ends when ctx does.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	p := &program{environ: environ, stdout: stdout, stderr: stderr}
+	p := &program{environ: environ, stdin: os.Stdin, stdout: stdout, stderr: stderr}
 	root := p.root() //nolint:contextcheck // the commands get ctx when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
