@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -25,7 +26,7 @@ type merchantSide struct {
 	api       *merchant.API
 	callers   bool         // there are some
 	operators http.Handler // nil: there are none
-	tls       *tls.Config  // nil: no caller shows a certificate
+	tls       *callersTLS  // nil: no caller shows a certificate
 }
 
 // merchantConfig returns the settings of the logins, without logger and metrics.
@@ -117,7 +118,7 @@ func (s *service) serveMerchant(c *config) error {
 		}
 	}
 	if s.callers != nil {
-		if m.tls, err = c.merchantTLS(); err != nil {
+		if m.tls, err = c.newCallersTLS(s.log, time.Now); err != nil {
 			return err
 		}
 	}
@@ -181,9 +182,9 @@ func (s *service) merchantServer(requests context.Context) (*http.Server, net.Li
 	if s.merchant == nil || s.callers == nil {
 		return nil, nil
 	}
-	srv := s.server(requests, s.merchant.api.Certificates(), false)
+	srv := s.server(requests, s.merchant.tls.trusted(s.merchant.api.Certificates()), false)
 	srv.ReadTimeout = answerTimeout // some of them wait for the provider
 	srv.ErrorLog = handshakeLog(s.log)
 	s.endMerchantWaits(srv)
-	return srv, tls.NewListener(&stallGuard{Listener: s.callers, patience: stallTime}, s.merchant.tls)
+	return srv, tls.NewListener(&stallGuard{Listener: s.callers, patience: stallTime}, s.merchant.tls.config())
 }

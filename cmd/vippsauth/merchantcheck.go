@@ -1,9 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"slices"
 	"strings"
 
@@ -70,40 +67,4 @@ func (c *config) checkMerchantListener(rep *report) {
 			rep.addErrors(err)
 		}
 	}
-}
-
-// merchantTLS reads the certificates of the listener for callers that show one. It takes nobody without.
-func (c *config) merchantTLS() (*tls.Config, error) {
-	bad := func(setting, reason string) error { return &vipps.ConfigError{Setting: setting, Reason: reason} }
-	var errs []error
-	read := func(setting, path string) []byte {
-		text, err := readFile(path, maxConfigFile)
-		if err != nil {
-			errs = append(errs, bad(setting, "names a file that can't be read: "+reasonOf(err)))
-		}
-		return text
-	}
-	certificate, key := read("merchant_tls_certificate", c.merchant.certificate), read("merchant_tls_key", c.merchant.key)
-	authority := read("merchant_client_ca", c.merchant.authority)
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil { // its text may quote the file
-		errs = append(errs, bad("merchant_tls_certificate", "and merchant_tls_key are no pair of a certificate and its key, both in PEM"))
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(authority) {
-		errs = append(errs, bad("merchant_client_ca", "names a file that holds no certificate in PEM"))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{pair},
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    pool,
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"http/1.1"},
-	}, nil
 }

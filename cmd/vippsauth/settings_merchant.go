@@ -51,17 +51,17 @@ func merchantTable() []setting {
 			set: address(func(c *config) *string { return &c.merchant.listen }),
 		},
 		{
-			key: "merchant_tls_certificate", group: g, values: "a path, PEM", note: "required with `merchant_listen`",
+			key: "merchant_tls_certificate", group: g, values: "a path, PEM; re-read on change", note: "required with `merchant_listen`",
 			doc: "the certificate of that listener, with the chain behind it",
 			set: text(func(c *config) *string { return &c.merchant.certificate }),
 		},
 		{
-			key: "merchant_tls_key", group: g, values: "a path, PEM", note: "required with `merchant_listen`",
+			key: "merchant_tls_key", group: g, values: "a path, PEM; re-read on change", note: "required with `merchant_listen`",
 			doc: "the key of that certificate",
 			set: text(func(c *config) *string { return &c.merchant.key }),
 		},
 		{
-			key: "merchant_client_ca", group: g, values: "a path, PEM", note: "required with `merchant_listen`",
+			key: "merchant_client_ca", group: g, values: "a path, PEM; re-read on change", note: "required with `merchant_listen`",
 			doc: "who signs the certificates of callers: an authority for nothing else",
 			set: text(func(c *config) *string { return &c.merchant.authority }),
 		},
