@@ -142,6 +142,7 @@ func New(cfg Config) (*Logins, error) {
 		work:    make(chan *entry),
 		stopped: make(chan struct{}),
 	}
+	l.noPolls, l.endPolls = context.WithCancel(context.Background())
 	if l.ids, err = newIDs(s); err != nil {
 		return nil, fmt.Errorf("merchant: %w", err)
 	}

@@ -1,6 +1,7 @@
 package merchant
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,9 @@ type Logins struct {
 	work    chan *entry
 	ran     atomic.Bool
 	stopped chan struct{} // closed when Run has ended
+
+	noPolls  context.Context // ended by EndPolls
+	endPolls context.CancelFunc
 
 	said rate.Lines
 

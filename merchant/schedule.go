@@ -16,7 +16,7 @@ const (
 	// pingPause is between the provider's last word and a poll that a ping asks for.
 	pingPause = time.Second
 
-	// lastWords is how long polls that are under way when Run ends may still take: an answer may be the only one.
+	// lastWords is how long polls that are under way when they are to end may still take: an answer may be the only one.
 	lastWords = 3 * time.Second
 
 	// crowd is how many waiting logins have their polls spread over a whole interval; fewer over less of it.
@@ -143,17 +143,20 @@ func (l *Logins) expire(e *entry) {
 }
 
 // Run asks the provider about the logins under way, and forgets what is over, until ctx ends. It reads the journal first.
-// Polls that are under way when ctx ends have some seconds left. It runs once; its error says
+// Polls that are under way when ctx ends, or EndPolls is called, have some seconds left. It runs once; its error says
 // that it has run before.
 func (l *Logins) Run(ctx context.Context) error {
 	if !l.ran.CompareAndSwap(false, true) {
 		return errors.New("merchant: logins run once")
 	}
 	defer close(l.stopped)
-	// Polls outlive ctx a little, since what the provider says it may say once.
+	asks, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(l.noPolls, end)()
+	// Polls outlive asks a little, since what the provider says it may say once.
 	polls, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	defer context.AfterFunc(ctx, func() {
+	defer context.AfterFunc(asks, func() {
 		timer := time.NewTimer(lastWords)
 		defer timer.Stop()
 		select {
@@ -176,13 +179,18 @@ func (l *Logins) Run(ctx context.Context) error {
 			}
 		})
 	}
-	l.dispatch(ctx)
+	l.dispatch(asks)
 	close(l.work)
 	asking.Wait()
+	<-ctx.Done() // logins that still begin are kept
 	closeJournal()
 	writing.Wait()
 	return nil
 }
+
+// EndPolls has Run ask the provider no more. Logins can still be started and canceled, and are kept in the journal, until its ctx ends. A
+// service calls it when it begins to stop.
+func (l *Logins) EndPolls() { l.endPolls() }
 
 // dispatch is the one goroutine that looks at the time.
 func (l *Logins) dispatch(ctx context.Context) {

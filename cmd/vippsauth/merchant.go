@@ -158,15 +158,22 @@ func (s *service) withMerchant(next http.Handler) http.Handler {
 }
 
 // runMerchant starts what asks the provider about logins under way. stop ends it, after the last request.
-func (s *service) runMerchant(ctx context.Context) (stop func()) {
+func (s *service) runMerchant(ctx context.Context) (stop stopFunc) {
 	if s.merchant == nil {
-		return func() {}
+		return nothing
 	}
-	return inBackground(ctx, func(ctx context.Context) {
+	return s.inBackground(ctx, "keeping merchant logins", func(ctx context.Context) {
 		if err := s.merchant.logins.Run(ctx); err != nil {
 			s.log.Error("merchant logins stopped", zap.Error(err))
 		}
 	})
+}
+
+// endMerchantPolls has nobody asked about logins any more: the next start goes on, or another process.
+func (s *service) endMerchantPolls() {
+	if s.merchant != nil {
+		s.merchant.logins.EndPolls()
+	}
 }
 
 // endMerchantWaits lets answers that wait for a person end as soon as a server begins to stop.

@@ -143,11 +143,11 @@ func (s *service) receivedQR(next http.Handler) http.Handler {
 }
 
 // runQR starts what makes logins of QR callbacks. stop waits until those are made that were promised.
-func (s *service) runQR(ctx context.Context) (stop func()) {
+func (s *service) runQR(ctx context.Context) (stop stopFunc) {
 	if s.qr == nil || s.qr.receiver == nil {
-		return func() {}
+		return nothing
 	}
-	return inBackground(ctx, func(ctx context.Context) {
+	return s.inBackground(ctx, "making logins of QR callbacks", func(ctx context.Context) {
 		_ = s.qr.receiver.Run(ctx) // its only end is that of ctx
 	})
 }

@@ -54,11 +54,11 @@ func (s *service) received(next http.Handler) http.Handler {
 }
 
 // runReceiver starts what webhooks bring about. stop waits until what was promised is done.
-func (s *service) runReceiver(ctx context.Context) (stop func()) {
+func (s *service) runReceiver(ctx context.Context) (stop stopFunc) {
 	if s.receiver == nil {
-		return func() {}
+		return nothing
 	}
-	return inBackground(ctx, func(ctx context.Context) {
+	return s.inBackground(ctx, "what webhooks bring about", func(ctx context.Context) {
 		_ = s.receiver.Run(ctx) // its only end is that of ctx
 	})
 }

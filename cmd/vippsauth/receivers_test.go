@@ -73,7 +73,7 @@ func TestSec_A170_ReceiversAreOff(t *testing.T) {
 			t.Errorf("%s: %d", target, code)
 		}
 	}
-	s.runReceiver(t.Context())()
+	s.runReceiver(t.Context())(time.Now().Add(time.Minute))
 	_, h = receiving(t, func(c *config) { c.webhookSecrets = []vipps.Secret{hookSecret} })
 	if code := post(h, "/_vipps/consent-revoked/"+revokedSecret, "{}", nil); code != http.StatusTeapot {
 		t.Errorf("withdrawals are received: %d", code)
@@ -107,7 +107,7 @@ func TestReceivers_EndSessions(t *testing.T) {
 		t.Errorf("a forged ping: %d", code)
 	}
 	cancel()
-	stop()
+	stop(time.Now().Add(time.Minute))
 	w := httptest.NewRecorder()
 	s.ops.ready.Store(true)
 	s.ops.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))

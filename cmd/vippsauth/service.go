@@ -25,12 +25,13 @@ const (
 	requestTimeout    = 5 * time.Second  // reading one whole request of a proxy; equal to the above, which spares every check a timer
 	answerTimeout     = 60 * time.Second // reading and answering one of a browser, calls to the provider included
 	idleTimeout       = 120 * time.Second
-	drainTimeout      = 10 * time.Second
-	opsDrainTimeout   = 2 * time.Second  // of /healthz, /readyz and /metrics
-	stallTime         = 10 * time.Second // a client may take none of our answer
-	appStallTime      = 60 * time.Second // … or of an application's, where the phone is in a tunnel
-	revocationsWait   = 2 * time.Second  // for what sessions were ended before the start; a disk that hangs doesn't hold it up longer
-	revocationsStop   = 5 * time.Second  // for saving the last of them
+	drainTimeout      = 6 * time.Second         // for requests under way at a stop
+	opsDrainTimeout   = time.Second             // of /healthz, /readyz and /metrics
+	stopTimeout       = 9 * time.Second         // for all of a stop: container runtimes kill after ten
+	savingTime        = 1500 * time.Millisecond // of these, for what sessions were ended
+	stallTime         = 10 * time.Second        // a client may take none of our answer
+	appStallTime      = 60 * time.Second        // … or of an application's, where the phone is in a tunnel
+	revocationsWait   = 2 * time.Second         // for what sessions were ended before the start; a disk that hangs doesn't hold it up longer
 	maxHeaderBytes    = 64 << 10
 )
 
@@ -59,7 +60,7 @@ type service struct {
 }
 
 // run serves until ctx ends or a listener fails, and returns when everything has stopped: /readyz first, then no new
-// requests, those under way get ten seconds, and the internal listener goes last.
+// requests, and the internal listener after them. Requests under way get six seconds, and everything together nine.
 func (s *service) run(ctx context.Context) error {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRequests()
@@ -67,10 +68,7 @@ func (s *service) run(ctx context.Context) error {
 	defer endWatch()
 
 	stopRevocations := s.keepRevocations(ctx)
-	defer stopRevocations() // after the last request, which may be a logout
-	stopMerchant := s.runMerchant(ctx)
-	defer stopMerchant()
-	defer together(s.runReceiver(ctx), s.runQR(ctx)) // before what they have an effect on
+	stopMerchant, stopReceiver, stopQR := s.runMerchant(ctx), s.runReceiver(ctx), s.runQR(ctx)
 
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+4)
@@ -140,38 +138,38 @@ func (s *service) run(ctx context.Context) error {
 	case err = <-failed:
 		s.log.Error("a listener failed; stopping", zap.Error(err))
 	}
+	by := time.Now().Add(stopTimeout)
 	s.ops.ready.Store(false)
 	endWatch()
+	s.endMerchantPolls()
 	s.drain(requests, drainTimeout, front)
 	endRequests()
-	s.drain(context.WithoutCancel(ctx), opsDrainTimeout, []stopper{internal})
+	effects := by.Add(-savingTime)
+	together(
+		func() { s.drain(context.WithoutCancel(ctx), opsDrainTimeout, []stopper{internal}) },
+		func() { stopMerchant(effects) }, func() { stopReceiver(effects) }, func() { stopQR(effects) },
+	)
+	stopRevocations(by) // after the last request, which may be a logout, and the last webhook
 	running.Wait()
 	s.log.Info("stopped")
 	return err
 }
 
 // keepRevocations starts what keeps ended sessions, and waits until those of before are known.
-func (s *service) keepRevocations(ctx context.Context) (stop func()) {
+func (s *service) keepRevocations(ctx context.Context) (stop stopFunc) {
 	if s.revocations == nil {
-		return func() {}
+		return nothing
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.revocations.Run(ctx)
-	}()
+	end := s.inBackground(ctx, "saving what sessions were ended", s.revocations.Run)
 	select {
 	case <-s.revocations.Loaded():
 	case <-time.After(revocationsWait):
 		s.log.Error("reading what sessions were ended takes too long: starting without")
 	}
-	return func() {
-		cancel()
-		select {
-		case <-done:
-		case <-time.After(revocationsStop):
-			s.log.Error("saving what sessions were ended takes too long: stopping without", zap.Int("unsaved", s.revocations.Unsaved()))
+	return func(by time.Time) {
+		end(by)
+		if n := s.revocations.Unsaved(); n > 0 {
+			s.log.Error("logouts were not saved before the stop", zap.Int("unsaved", n))
 		}
 	}
 }
@@ -184,17 +182,29 @@ type stopper interface {
 	Close() error
 }
 
-// inBackground starts what outlives ctx until stop, which waits for its end.
-func inBackground(ctx context.Context, run func(context.Context)) (stop func()) {
+// A stopFunc ends something that runs, and waits for its end until a moment.
+type stopFunc func(by time.Time)
+
+// nothing stops what was never started.
+func nothing(time.Time) {}
+
+// inBackground starts what outlives ctx until stop. What doesn't end then is left alone: the process ends it.
+func (s *service) inBackground(ctx context.Context, what string, run func(context.Context)) (stop stopFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		run(ctx)
 	}()
-	return func() {
+	return func(by time.Time) {
 		cancel()
-		<-done
+		late := time.NewTimer(time.Until(by))
+		defer late.Stop()
+		select {
+		case <-done:
+		case <-late.C:
+			s.log.Error(what + " takes too long: stopping without")
+		}
 	}
 }
 
