@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,8 +31,10 @@ uses no network, and creates nothing. Exit code 1 when something is wrong.`,
 		}
 		fmt.Fprintln(p.stdout, "The settings are good.")
 		c.printRegistration(p.stdout, rep.registrations)
-		c.printWebhooks(p.stdout)
 		fmt.Fprintln(p.stdout, c.aboutLogout())
+		for _, line := range c.aboutMerchant() {
+			fmt.Fprintln(p.stdout, line)
+		}
 		rep.printSources(p.stdout)
 		return nil
 	}
@@ -68,13 +69,22 @@ func (c *config) providerName() string {
 	}
 }
 
+// toRegister adds to what the engine wants registered the redirect URIs that Vipps is told of by hand.
+func (c *config) toRegister(all []forwardauth.Registration) []forwardauth.Registration {
+	all = slices.Clone(all)
+	if uri := c.qrRedirectURI(); uri != "" && len(all) > 0 {
+		all[0].RedirectURIs = append(slices.Clip(all[0].RedirectURIs), uri)
+	}
+	return all
+}
+
 // registration returns what has to be registered with the provider, as lines.
 func (c *config) registration(all []forwardauth.Registration) []string {
 	if c.environment == envEmulator {
 		return []string{"Logins go to the emulator: nothing to register."}
 	}
 	lines := []string{"Redirect URIs to register with " + c.providerName() + ":"}
-	for _, r := range all {
+	for _, r := range c.toRegister(all) {
 		if len(all) > 1 {
 			lines = append(lines, "  for the client "+r.Client.ClientID()+":")
 		}
@@ -85,6 +95,9 @@ func (c *config) registration(all []forwardauth.Registration) []string {
 	return lines
 }
 
+// printRegistration prints all that the provider has to know of us.
 func (c *config) printRegistration(w io.Writer, all []forwardauth.Registration) {
-	fmt.Fprintln(w, strings.Join(c.registration(all), "\n"))
+	for _, line := range slices.Concat(c.registration(all), c.webhookAddresses(), c.qrAddresses()) {
+		fmt.Fprintln(w, line)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -149,7 +150,24 @@ func (p *program) examineProvider(ctx context.Context, c *config, rep *report, a
 		found.Findings = append(found.Findings, one.Findings...)
 		found.Requests += one.Requests
 	}
+	if found != nil {
+		found.Findings = append(found.Findings, c.notes(rep)...)
+	}
 	return p.printReport(found, asJSON)
+}
+
+// notes are what nobody at the provider can be asked about: what the settings do that may not be meant, and what Vipps is told by hand.
+func (c *config) notes(rep *report) (notes []doctor.Finding) {
+	for _, w := range rep.warnings {
+		notes = append(notes, doctor.Finding{Level: doctor.Note, Check: "settings", What: w.setting + ": " + w.what, Cure: w.mend})
+	}
+	for check, lines := range map[string][]string{"webhooks": c.webhookAddresses(), "qr": c.qrAddresses(), "merchant": c.aboutMerchant()} {
+		if len(lines) > 0 {
+			notes = append(notes, doctor.Finding{Level: doctor.Note, Check: check, What: strings.Join(strings.Fields(strings.Join(lines, " ")), " ")})
+		}
+	}
+	slices.SortStableFunc(notes, func(a, b doctor.Finding) int { return strings.Compare(a.Check, b.Check) })
+	return notes
 }
 
 func (p *program) printReport(r *doctor.Report, asJSON bool) error {

@@ -39,6 +39,25 @@ func (c *config) checkMerchant(rep *report, client *vipps.Client, keys session.K
 	}
 }
 
+// aboutMerchant says where logins by phone number are started, and what becomes of them in a restart, as lines; none where they are off.
+func (c *config) aboutMerchant() []string {
+	origin := c.firstOrigin()
+	if !c.offersMerchantLogins() || origin == "" {
+		return nil
+	}
+	var lines []string
+	if len(c.merchant.callers) > 0 {
+		lines = append(lines, "Programs start logins by phone number at "+origin+merchant.PathPrefix+"logins (merchant_callers).")
+	}
+	if len(c.merchant.operators) > 0 {
+		lines = append(lines, "People start them at "+origin+merchant.PathPrefix+" (merchant_operators).")
+	}
+	if c.merchant.file == "" {
+		return append(lines, "A restart loses those that wait: merchant_file keeps them.")
+	}
+	return append(lines, "Those that wait outlive a restart, in "+c.merchant.file+".")
+}
+
 // checkMerchantListener looks at the listener for callers that show a certificate.
 func (c *config) checkMerchantListener(rep *report) {
 	byCertificate := slices.ContainsFunc(c.merchant.callers, func(caller string) bool { return strings.Contains(caller, "=certificate:") })

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -76,16 +74,24 @@ func (c *config) checkQR(rep *report) {
 	}
 }
 
-// printQR prints what Vipps has to know of QR logins.
-func (c *config) printQR(w io.Writer) {
-	origin := c.merchantOrigin()
-	if c.qr.mode != "on" || origin == "" {
-		return
+// qrRedirectURI is where QR logins come back to that end in a browser; empty where there are none.
+func (c *config) qrRedirectURI() string {
+	if origin := c.merchantOrigin(); c.qr.mode == "on" && origin != "" {
+		return origin + qrCallback
 	}
-	fmt.Fprintf(w, "QR codes that end in a browser: redirect URI %s%s\n", origin, qrCallback)
+	return ""
+}
+
+// qrAddresses says what Vipps has to know of QR logins, as lines; none where they are off.
+func (c *config) qrAddresses() []string {
+	if c.qrRedirectURI() == "" {
+		return nil
+	}
+	lines := []string{"QR logins were withdrawn by Vipps MobilePay in January 2023: none come without an agreement about them, which names:", "  redirect URI " + c.qrRedirectURI()}
 	if len(c.qr.callers) > 0 {
-		fmt.Fprintf(w, "QR codes of callers: callback %s%s\n", origin, webhook.QRPath)
+		lines = append(lines, "  callback "+c.merchantOrigin()+webhook.QRPath)
 	}
+	return lines
 }
 
 // A qrSide is QR logins, as the service offers them.

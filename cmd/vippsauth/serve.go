@@ -91,9 +91,7 @@ func (p *program) serve(ctx context.Context, c *config, rep *report) error {
 	}
 	s.handler = s.withOthers(s.mainHandler(c))
 	c.printRegistration(p.stdout, rep.registrations)
-	c.printWebhooks(p.stdout)
-	c.printQR(p.stdout)
-	for _, r := range rep.registrations {
+	for _, r := range c.toRegister(rep.registrations) {
 		if c.environment == envEmulator {
 			break
 		}

@@ -2,8 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -109,6 +108,7 @@ func (c *config) checkWebhooks(rep *report) {
 		errs = append(errs, err)
 	}
 	rep.addErrors(errors.Join(errs...))
+	c.warnOfWebhooks(rep)
 	for _, sc := range c.all() {
 		for _, other := range []vipps.Secret{sc.clientSecret, sc.subscriptionKey, c.proxySecret} {
 			if other == "" {
@@ -123,6 +123,23 @@ func (c *config) checkWebhooks(rep *report) {
 				return
 			}
 		}
+	}
+}
+
+// warnOfWebhooks tells of settings that are right each, and have no effect together.
+func (c *config) warnOfWebhooks(rep *report) {
+	if len(c.webhookSecrets) > 0 && !c.offersMerchantLogins() && !rep.has("webhook_secrets") {
+		rep.warn(problem{rep.source("webhook_secrets"), "webhook_secrets", "wakes nothing, since nobody may start logins by phone number", "name who may, in merchant_callers or merchant_operators, or take it out"})
+	}
+	u, err := url.Parse(c.registeredURL)
+	if err != nil || u.Host == "" || rep.has("webhook_url") {
+		return // there is none, or what is wrong with it is said
+	}
+	ours := func(sc *config) bool {
+		return slices.ContainsFunc(sc.publicURLs, func(public string) bool { return sameOrigin(public, u.Scheme+"://"+u.Host) })
+	}
+	if !slices.ContainsFunc(c.all(), ours) {
+		rep.warn(problem{rep.source("webhook_url"), "webhook_url", "is at none of the public URLs", "see that the proxy there brings what comes to it here, as " + webhook.Path + ", or take it out"})
 	}
 }
 
@@ -142,12 +159,6 @@ func (c *config) webhookAddresses() []string {
 		lines = append(lines, "Address for withdrawn consents, to tell Vipps MobilePay:", "  "+origin+webhook.ConsentRevokedPath+"<consent_revoked_secret>")
 	}
 	return lines
-}
-
-func (c *config) printWebhooks(w io.Writer) {
-	for _, line := range c.webhookAddresses() {
-		fmt.Fprintln(w, line)
-	}
 }
 
 // subscriptionKeyFor is the key that is sent to Vipps, or to the emulator.
