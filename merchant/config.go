@@ -44,7 +44,8 @@ type Config struct {
 	// Default: logins with [Request.ReturnTo] are refused.
 	CheckReturnTo func(address string) error
 
-	// File is the journal, in which logins under way survive a restart, sealed. One process uses it at a time. Default: none.
+	// File is the journal, in which logins under way survive a restart, sealed, and so does what PhoneLimit has counted. One process uses it
+	// at a time. Default: none.
 	File string
 
 	// Consented is given what somebody has answered to the merchant's own questions, as soon as it is known and before

@@ -44,8 +44,12 @@ func newBox(s settings, purpose string) (*session.Box, error) {
 }
 
 // digest hashes texts of a kind, so that nobody who reads the memory can try all phone numbers without the secret too.
-func (i *ids) digest(kind string, texts ...string) (d digest) {
-	h := hmac.New(sha256.New, i.secret[:])
+func (i *ids) digest(kind string, texts ...string) digest {
+	return digestWith(i.secret[:], kind, texts...)
+}
+
+func digestWith(secret []byte, kind string, texts ...string) (d digest) {
+	h := hmac.New(sha256.New, secret)
 	b := session.AppendText(nil, kind)
 	for _, text := range texts {
 		b = session.AppendText(b, text)

@@ -33,6 +33,7 @@ type journal struct {
 	nudge  chan struct{}
 	loaded chan struct{} // closed when it was read, or it isn't known when it will be
 	settle func()
+	counts *counts
 
 	mu      sync.Mutex
 	running bool
@@ -41,6 +42,7 @@ type journal struct {
 	// Of run alone.
 	file       *journalFile
 	lines      int
+	counted    int    // of these, counts
 	foreign    []line // that no key of ours opens
 	anew       bool
 	complaints rate.Lines
@@ -75,6 +77,7 @@ func newJournal(s settings) (*journal, error) {
 	return &journal{
 		path: s.File, box: box, log: s.Logger, now: s.Now,
 		nudge: make(chan struct{}, 1), loaded: loaded, settle: sync.OnceFunc(func() { close(loaded) }),
+		counts: newCounts(),
 	}, nil
 }
 
@@ -195,13 +198,16 @@ func (j *journal) open(ctx context.Context, l *Logins) bool {
 
 // load takes in what the journal holds.
 func (j *journal) load(file *journalFile, l *Logins) error {
-	lines, err := file.read(j.now())
+	all, err := file.read(j.now())
 	if err != nil {
 		return err
 	}
+	if j.counts.open(all.secret, j.box) {
+		l.restoreCounts(all.counts)
+	}
 	j.foreign = nil
 	restored := 0
-	for _, text := range lines {
+	for _, text := range all.logins {
 		r, err := text.open(j.box)
 		if err != nil {
 			if len(j.foreign) < maxLogins {
@@ -229,7 +235,7 @@ func (j *journal) write(l *Logins) {
 	if b != nil {
 		defer close(b.done)
 	}
-	if j.lines > compactAt && j.lines > 2*l.underWay() || !j.file.isThere() {
+	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted) || !j.file.isThere() {
 		j.anew = true
 	}
 	if j.anew {
@@ -242,6 +248,10 @@ func (j *journal) write(l *Logins) {
 	var text []byte
 	var err error
 	for _, r := range b.records {
+		if r.counted {
+			text = l.appendCounted(text, digest(r.key))
+			continue
+		}
 		if text, err = r.appendTo(text, j.box); err != nil {
 			break
 		}
@@ -268,8 +278,16 @@ func (j *journal) rewrite(l *Logins) {
 			lines++
 		}
 	}
-	var err error
+	text, err := j.counts.appendTo(text, j.box)
+	counted := 0
+	for key, left := range l.limits.kept(l.now().Sub(l.began)) {
+		text = appendCount(text, key, l.untilOf(left))
+		counted++
+	}
 	for _, r := range l.records() {
+		if err != nil {
+			break
+		}
 		if text, err = r.appendTo(text, j.box); err != nil {
 			break
 		}
@@ -282,7 +300,7 @@ func (j *journal) rewrite(l *Logins) {
 		j.complain("merchant logins can't be kept: after a restart those under way now are lost; trying again", err)
 		return
 	}
-	j.lines, j.anew = lines, false
+	j.lines, j.counted, j.anew = lines+counted, counted, false
 }
 
 // complain logs trouble with the journal, once a minute.

@@ -57,12 +57,20 @@ func (f *journalFile) isThere() bool {
 	return err == nil && os.SameFile(own, there)
 }
 
-// read gives the lines of logins that are under way, in no order.
-func (f *journalFile) read(now time.Time) ([]line, error) {
+// content is what a journal holds.
+type content struct {
+	logins []line // that are under way, in no order
+	counts map[digest]int64
+	secret string // of the counts, sealed
+}
+
+// read gives what the file holds.
+func (f *journalFile) read(now time.Time) (*content, error) {
 	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
 	live := map[idKey]line{}
+	all := &content{counts: map[digest]int64{}}
 	br := bufio.NewReaderSize(io.LimitReader(f.file, maxJournal), 64<<10)
 	long := false
 	for {
@@ -74,7 +82,9 @@ func (f *journalFile) read(now time.Time) ([]line, error) {
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, err
 		}
-		if t, over, ok := parseLine(text); ok && !long {
+		if t, over, ok := parseLine(text); !ok && !long {
+			all.take(text, now)
+		} else if ok && !long {
 			if over || t.until <= now.Unix() {
 				delete(live, t.key)
 			} else if _, known := live[t.key]; known || len(live) < 2*maxLogins {
@@ -86,11 +96,10 @@ func (f *journalFile) read(now time.Time) ([]line, error) {
 			break
 		}
 	}
-	lines := make([]line, 0, len(live))
 	for _, t := range live {
-		lines = append(lines, t)
+		all.logins = append(all.logins, t)
 	}
-	return lines, nil
+	return all, nil
 }
 
 // append adds text, and waits until it is on the disk.

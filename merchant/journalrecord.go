@@ -23,7 +23,7 @@ import (
 // CRC-32 of what stands before it: a line that was torn by a crash is none. Blank lines and lines that begin with #
 // are nothing. What is sealed only our keys open; a line of another key is kept until it is over.
 const (
-	journalHeader = "# Merchant logins under way in vippsauth, sealed. Losing this file loses them, and nothing else.\n"
+	journalHeader = "# Merchant logins under way in vippsauth, sealed. Losing this file loses them, and how often which phone rang.\n"
 
 	lineVersion   = "v1"
 	recordVersion = 1
@@ -37,6 +37,7 @@ type record struct {
 	key              idKey
 	until            int64
 	over             bool
+	counted          bool // it is no login, but the count of a phone number
 	caller           string
 	code, returnTo   string
 	created, expires time.Time

@@ -100,7 +100,7 @@ func (l *Logins) admit(query url.Values) (code digest, err error) {
 	if len(l.landed) >= maxLanded {
 		return code, l.limited(full)
 	}
-	err = l.limits.take(now.Sub(l.began), bucket{limitLanding, l.ids.digest(limitLanding), rate.Limit{Count: landingCount, Period: landingPeriod}})
+	err = l.limits.take(now.Sub(l.began), bucket{limitLanding, l.ids.digest(limitLanding), rate.Limit{Count: landingCount, Period: landingPeriod}, false})
 	if err != nil {
 		return code, l.limited(full)
 	}

@@ -40,12 +40,18 @@ func (e *LimitError) Error() string {
 // started, so that nobody makes room for themselves by filling it. Its clock is monotonic.
 type limiter struct {
 	mu      sync.Mutex
-	buckets map[digest]time.Duration // when it is full again
+	buckets map[digest]level
 	swept   time.Duration
 }
 
+// level is how full a bucket is.
+type level struct {
+	full time.Duration // when it will be full again
+	kept bool          // over a restart, where there is a journal
+}
+
 func newLimiter() *limiter {
-	return &limiter{buckets: map[digest]time.Duration{}, swept: math.MinInt64}
+	return &limiter{buckets: map[digest]level{}, swept: math.MinInt64}
 }
 
 // bucket is one that a start is taken from.
@@ -53,6 +59,7 @@ type bucket struct {
 	name  string
 	key   digest
 	limit rate.Limit
+	kept  bool
 }
 
 // take takes one from all of the buckets or, where one of them has none left, from none.
@@ -61,8 +68,8 @@ func (l *limiter) take(now time.Duration, from ...bucket) error {
 	defer l.mu.Unlock()
 	if len(l.buckets)+len(from) > maxBuckets && (l.swept == math.MinInt64 || now-l.swept >= sweepPause) {
 		l.swept = now
-		for key, full := range l.buckets {
-			if full <= now {
+		for key, b := range l.buckets {
+			if b.full <= now {
 				delete(l.buckets, key)
 			}
 		}
@@ -72,14 +79,14 @@ func (l *limiter) take(now time.Duration, from ...bucket) error {
 		if b.limit.Count == 0 {
 			continue
 		}
-		full, known := l.buckets[b.key]
+		at, known := l.buckets[b.key]
 		if !known {
-			full = now
+			at.full = now
 			if len(l.buckets) >= maxBuckets {
 				return &LimitError{RetryAfter: time.Minute, Limit: limitWaiting}
 			}
 		}
-		left, wait := b.limit.Take(full - now)
+		left, wait := b.limit.Take(at.full - now)
 		if wait > 0 {
 			return &LimitError{RetryAfter: (wait + time.Second - 1).Truncate(time.Second), Limit: b.name}
 		}
@@ -87,7 +94,7 @@ func (l *limiter) take(now time.Duration, from ...bucket) error {
 	}
 	for i, b := range from {
 		if b.limit.Count > 0 {
-			l.buckets[b.key] = after[i]
+			l.buckets[b.key] = level{full: after[i], kept: b.kept}
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (l *Logins) Start(ctx context.Context, caller string, r Request) (Status, e
 	if err != nil {
 		return Status{}, err
 	}
-	if err := l.count(caller, start.who); err != nil {
+	if err := l.count(ctx, caller, start.who); err != nil {
 		return Status{}, err
 	}
 	if !l.reserve(caller) {
@@ -140,11 +140,18 @@ func (l *Logins) phone(number string) (string, error) {
 	return msisdn, nil
 }
 
-// count takes a start, or a question, from what the caller and the phone number have left.
-func (l *Logins) count(caller, who string) error {
-	err := l.limits.take(l.now().Sub(l.began),
-		bucket{limitCaller, l.ids.digest(limitCaller, caller), l.cfg.callerLimit},
-		bucket{limitPhone, l.ids.digest(limitPhone, who), l.cfg.phoneLimit})
+// count takes a start, or a question, from what the caller and the phone number have left. What a number has left outlives a restart, where
+// there is a journal: what makes us restart must not make its phone ring more often.
+func (l *Logins) count(ctx context.Context, caller, who string) error {
+	l.journal.settled(ctx.Done())
+	number := bucket{limitPhone, l.ids.digest(limitPhone, who), l.cfg.phoneLimit, l.journal != nil}
+	if number.kept {
+		number.key = l.journal.digest(limitPhone, who)
+	}
+	err := l.limits.take(l.now().Sub(l.began), bucket{limitCaller, l.ids.digest(limitCaller, caller), l.cfg.callerLimit, false}, number)
+	if err == nil && number.limit.Count > 0 {
+		l.journal.count(number.key)
+	}
 	if e, ok := errors.AsType[*LimitError](err); ok {
 		return l.limited(e)
 	}
@@ -252,7 +259,7 @@ func (l *Logins) UserExists(ctx context.Context, caller, phone string) (bool, er
 	if err != nil {
 		return false, err
 	}
-	if err := l.count(caller, number); err != nil {
+	if err := l.count(ctx, caller, number); err != nil {
 		return false, err
 	}
 	exists, err := l.cfg.Client.UserExists(ctx, "+"+number)

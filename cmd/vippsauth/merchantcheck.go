@@ -53,7 +53,7 @@ func (c *config) aboutMerchant() []string {
 		lines = append(lines, "People start them at "+origin+merchant.PathPrefix+" (merchant_operators).")
 	}
 	if c.merchant.file == "" {
-		return append(lines, "A restart loses those that wait: merchant_file keeps them.")
+		return append(lines, "A restart loses those that wait, and what merchant_limit has counted: merchant_file keeps both.")
 	}
 	return append(lines, "Those that wait outlive a restart, in "+c.merchant.file+".")
 }
