@@ -1,6 +1,10 @@
 package caddymodule
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/vippsauth/vippsauth/internal/guess"
+)
 
 // unknownSetting says what to do about a name that is no setting of this module.
 func unknownSetting(name string, known []string) string {
@@ -26,7 +30,7 @@ func unknownSetting(name string, known []string) string {
 			return unknown + ": it is of vippsauth serve, which can run beside Caddy"
 		}
 	}
-	if best := closest(name, known); best != "" {
+	if best := guess.Closest(name, known); best != "" {
 		return unknown + ": did you mean " + best + "?"
 	}
 	return unknown
@@ -38,40 +42,4 @@ func quote(name string) string {
 		name = name[:longest] + "…"
 	}
 	return "'" + name + "'"
-}
-
-// closest returns the known name with the fewest edits from name, the first of several; "" when it takes more
-// than a third of the name.
-func closest(name string, known []string) string {
-	const longest = 64
-	if len(name) > longest {
-		return ""
-	}
-	best, fewest := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if n := edits(name, k); n < fewest {
-			best, fewest = k, n
-		}
-	}
-	return best
-}
-
-// edits counts the bytes to insert, delete or replace to get from a to b (Levenshtein).
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, replace)
-		}
-	}
-	return row[len(b)]
 }

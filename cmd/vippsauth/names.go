@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"strings"
+
+	"github.com/vippsauth/vippsauth/internal/guess"
 )
 
 // didYouMean suggests the known name closest to an unknown one.
@@ -20,34 +22,7 @@ func didYouMean(name string, known []string) string {
 	return "see vippsauth serve --help for the settings"
 }
 
-// closest returns the one of known with the fewest edits from name, the first of several; empty when it takes more than a
-// third of the name.
+// closest returns the one of known that name was meant to be, the first in the alphabet of several; empty when none is near.
 func closest(name string, known []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if d := editDistance(name, k); d < bestDistance || d == bestDistance && best != "" && k < best {
-			best, bestDistance = k, d
-		}
-	}
-	return best
-}
-
-// editDistance counts the bytes to insert, delete or replace (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return guess.Closest(name, slices.Sorted(slices.Values(known)))
 }
