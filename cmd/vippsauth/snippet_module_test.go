@@ -52,3 +52,15 @@ func TestSnippetOfTheModule(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 }
+
+// A site with partner keys of its own gets them from a variable of its own.
+func TestSnippetOfTheModule_OwnKeys(t *testing.T) {
+	t.Parallel()
+	file := write(t, "c.yaml", "environment: test\npublic_url: https://a.example\nallow: anyone\nsites:\n  https://b.example:\n"+
+		"    client_id: b\n    client_secret: "+secretMarker+"\n    client_auth: partner\n    msn: '123456'\n    subscription_key: "+secretMarker+"\n")
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"snippet", "caddy", "--config", file}, nil, &stdout, &stderr)
+	if strings.Count(stdout.String(), "subscription_key {env.VIPPSAUTH_SUBSCRIPTION_KEY_2}") != 1 || strings.Contains(stdout.String(), secretMarker) || code != exitOK {
+		t.Errorf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
+	}
+}

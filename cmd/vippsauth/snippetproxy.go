@@ -112,8 +112,8 @@ func (s *snippetSite) moduleOptions(rep *report) {
 		fromEnv("client_id", "VIPPSAUTH_CLIENT_ID"+suffix("client_id"))
 		fromEnv("client_secret", "VIPPSAUTH_CLIENT_SECRET"+suffix("client_id"))
 	}
-	if rep.isSet("subscription_key") {
-		fromEnv("subscription_key", "VIPPSAUTH_SUBSCRIPTION_KEY")
+	if _, own := s.config.differs["subscription_key"]; own || rep.isSet("subscription_key") {
+		fromEnv("subscription_key", "VIPPSAUTH_SUBSCRIPTION_KEY"+suffix("subscription_key"))
 	}
 	if rep.isSet("cookie_keys") {
 		fromEnv("cookie_keys", "VIPPSAUTH_COOKIE_KEYS")
