@@ -152,7 +152,7 @@ func (l *Logins) Run(ctx context.Context) error {
 	defer close(l.stopped)
 	asks, end := context.WithCancel(ctx)
 	defer end()
-	defer context.AfterFunc(l.noPolls, end)()
+	defer context.AfterFunc(l.noPolls, end)() //nolint:contextcheck // it is ended by EndPolls, and nothing else
 	// Polls outlive asks a little, since what the provider says it may say once.
 	polls, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
