@@ -49,7 +49,8 @@ type lab struct {
 	pinged  []string
 	ended   map[string][]time.Time
 	nexts   int           // requests that were left to next
-	hold    chan struct{} // what every effect waits for; nil: nothing
+	hold    chan struct{} // what every effect waits for, until let; nil: nothing
+	let     func()
 	pending map[string]bool
 }
 
@@ -73,6 +74,7 @@ func newLab(t testing.TB, change ...func(l *lab, cfg *webhook.Config)) *lab {
 	for _, f := range change {
 		f(l, &cfg)
 	}
+	l.let = sync.OnceFunc(func() { close(l.hold) })
 	r, err := webhook.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +93,9 @@ func newLab(t testing.TB, change ...func(l *lab, cfg *webhook.Config)) *lab {
 		_ = r.Run(ctx)
 	}()
 	l.stop = func() {
+		if l.hold != nil {
+			l.let() // also where a test has failed before
+		}
 		cancel()
 		<-done
 	}

@@ -204,7 +204,7 @@ func TestSec_D031_WebhookStorm(t *testing.T) { // not beside others, whose memor
 	if accepted+dropped != many*9/10 || accepted > 1100 || accepted < 1000 {
 		t.Errorf("%v accepted, %v dropped", accepted, dropped)
 	}
-	close(l.hold)
+	l.let()
 	pinged, _ := l.effects()
 	if len(pinged) != int(accepted) {
 		t.Errorf("%d of %v are told", len(pinged), accepted)

@@ -18,7 +18,7 @@ import (
 // kind once a minute, and nothing of what was sent.
 func TestSec_A183_C080_ForgedQRCallbacksInTheLog(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	l := newQRLab(t, p.config())
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := "." + encode([]byte(`{"auth_req_id":"injected"}`)) + "." + encode(make([]byte, 64))
@@ -60,7 +60,7 @@ func TestSec_A183_C080_ForgedQRCallbacksInTheLog(t *testing.T) {
 // logged in, and it isn't tried again.
 func TestSec_C080_QRLoginsThatFail(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	at, sub := p.srv.URL, qrSub
 	p.token = func(w http.ResponseWriter, r *http.Request) {
 		switch r.FormValue("auth_req_id") {
@@ -98,7 +98,7 @@ func TestSec_C080_QRLoginsThatFail(t *testing.T) {
 // A receiver with nothing but what it needs.
 func TestQR_Bare(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	client, err := vipps.New(p.config())
 	if err != nil {
 		t.Fatal(err)

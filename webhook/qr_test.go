@@ -43,7 +43,8 @@ type qrLab struct {
 
 	logins chan *vipps.Login
 	logs   *observer.ObservedLogs
-	fail   func() error // in place of taking a login
+	fail   func() error  // in place of taking a login
+	hold   chan struct{} // what every login waits for before it is taken; nil: nothing
 }
 
 func newQRLab(t testing.TB, cfg vipps.Config) *qrLab {
@@ -57,6 +58,9 @@ func newQRLab(t testing.TB, cfg vipps.Config) *qrLab {
 	q, err := webhook.NewQR(webhook.QRConfig{Client: client, Logger: zap.New(core), Now: cfg.Now, Login: func(_ context.Context, login *vipps.Login) error {
 		if login == nil {
 			t.Error("a login that is none")
+		}
+		if l.hold != nil {
+			<-l.hold
 		}
 		if l.fail != nil {
 			return l.fail()
@@ -224,23 +228,22 @@ func TestSec_A160_C080_QRCallbacksOfTheEmulator(t *testing.T) {
 
 // qrProvider is a provider of our own, which signs what a test wants.
 type qrProvider struct {
-	t       testing.TB
-	srv     *httptest.Server
-	key     *ecdsa.PrivateKey
-	keys    atomic.Int32     // how often they were fetched
-	away    atomic.Bool      // no keys are to be had
-	tokens  atomic.Int32     // exchanges
-	waiting chan struct{}    // exchanges wait for it; nil: they don't
-	token   http.HandlerFunc // in place of the exchange; nil: it succeeds
+	t      testing.TB
+	srv    *httptest.Server
+	key    *ecdsa.PrivateKey
+	keys   atomic.Int32     // how often they were fetched
+	away   atomic.Bool      // no keys are to be had
+	tokens atomic.Int32     // exchanges
+	token  http.HandlerFunc // in place of the exchange; nil: it succeeds
 }
 
-func newQRProvider(t testing.TB, waiting chan struct{}) *qrProvider {
+func newQRProvider(t testing.TB) *qrProvider {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &qrProvider{t: t, key: key, waiting: waiting}
+	p := &qrProvider{t: t, key: key}
 	p.srv = httptest.NewServer(p)
 	t.Cleanup(p.srv.Close)
 	return p
@@ -265,9 +268,6 @@ func (p *qrProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "one", Algorithm: "ES256", Use: "sig"}}})
 	case "/token":
 		p.tokens.Add(1)
-		if p.waiting != nil {
-			<-p.waiting
-		}
 		if p.token != nil {
 			p.token(w, r)
 			return
@@ -316,7 +316,7 @@ func (p *qrProvider) callback(authReqID, salt string) string {
 // Attack: a callback is sent again, a thousand times at once, and another that names the same login. One exchange comes of all of them.
 func TestSec_A161_C080_ReplayedQRCallbacks(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	l := newQRLab(t, p.config())
 	same, other := p.callback("login-1", "a"), p.callback("login-1", "b")
 	if same == other {
@@ -357,7 +357,7 @@ func TestSec_A161_C080_ReplayedQRCallbacks(t *testing.T) {
 // Attack: bodies and requests that are no callback, by whoever found the address. All that could be a forgery look alike.
 func TestSec_A160_C075_C080_WhatIsNoQRCallback(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	l := newQRLab(t, p.config())
 	kind := func(kinds ...string) func(*http.Request) {
 		return func(r *http.Request) {
@@ -453,7 +453,7 @@ func (zeros) Read(b []byte) (int, error) {
 // Attack: ten thousand made-up callbacks from the network, each with a key of its own name. The provider hears of it once.
 func TestSec_A162_C081_UnknownKeysOverHTTP(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	l := newQRLab(t, p.config())
 	if status, _ := l.post(p.callback("first", "")); status != http.StatusOK || l.next(30*time.Second) == nil {
 		t.Fatal("the first callback has no effect")
@@ -494,15 +494,18 @@ func forgedJWS(kid string) string {
 // beyond are to be sent again, and count as new then.
 func TestSec_A167_QRCallbacksAreAnsweredAtOnce(t *testing.T) {
 	t.Parallel()
-	waiting := make(chan struct{})
-	let := sync.OnceFunc(func() { close(waiting) })
-	p := newQRProvider(t, waiting)
+	p := newQRProvider(t)
 	l := newQRLab(t, p.config())
+	l.hold = make(chan struct{})
+	let := sync.OnceFunc(func() { close(l.hold) })
 	t.Cleanup(let)
 	const most = 256 + 4
 	var accepted, later []string
 	start := time.Now()
 	for i := range most + 20 {
+		if took := time.Since(start); took > 30*time.Second {
+			t.Fatalf("%d answers took %v: they wait for the login", i, took)
+		}
 		body := p.callback(fmt.Sprint("login-", i), "")
 		switch status, _ := l.post(body); status {
 		case http.StatusOK:
@@ -513,7 +516,7 @@ func TestSec_A167_QRCallbacksAreAnsweredAtOnce(t *testing.T) {
 			t.Fatalf("number %d is answered with %d", i, status)
 		}
 	}
-	if took := time.Since(start); took > 30*time.Second { // a quarter of a second as a rule; no exchange has come back yet
+	if took := time.Since(start); took > 30*time.Second { // a quarter of a second as a rule; no login is done yet
 		t.Errorf("%d answers took %v", most+20, took)
 	}
 	if len(accepted) > most || len(later) < 20 {
@@ -538,7 +541,7 @@ func TestSec_A167_QRCallbacksAreAnsweredAtOnce(t *testing.T) {
 // The provider's keys can't be had: the callback is put off, and good when it comes again.
 func TestQRCallbacksWithoutKeys(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	p.away.Store(true)
 	now := time.Now()
 	var ahead atomic.Int64
@@ -559,7 +562,7 @@ func TestQRCallbacksWithoutKeys(t *testing.T) {
 // Nobody takes the login, or a fault of ours ends it: the next one is not held up, and nothing of a person is in the log.
 func TestQRLoginsThatReachNobody(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	l := newQRLab(t, p.config())
 	var n atomic.Int32
 	done := make(chan struct{}, 3)

@@ -13,7 +13,7 @@ import (
 // whoever only looks at its signature and its times. What was redeemed is remembered for longer than that.
 func TestSec_A161_RememberedForLongerThanTheyAreGood(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	now := time.Now()
 	var ahead atomic.Int64
 	cfg := p.config()
@@ -61,7 +61,7 @@ func TestSec_A161_RememberedForLongerThanTheyAreGood(t *testing.T) {
 // is a pause between two, which grows.
 func TestSec_A162_UnknownKeysWhileTheProviderIsAway(t *testing.T) {
 	t.Parallel()
-	p := newQRProvider(t, nil)
+	p := newQRProvider(t)
 	now := time.Now()
 	var ahead atomic.Int64
 	cfg := p.config()

@@ -110,7 +110,7 @@ func TestSec_A172_KnownAndUnknownAlike(t *testing.T) {
 		case text := <-got:
 			return text
 		case <-time.After(30 * time.Second):
-			close(l.hold)
+			l.let()
 			t.Fatal("the answer waits for the effect")
 			return ""
 		}
@@ -123,7 +123,7 @@ func TestSec_A172_KnownAndUnknownAlike(t *testing.T) {
 			t.Fatalf("%q and %q", known, unknown)
 		}
 	}
-	close(l.hold)
+	l.let()
 	if _, ended := l.effects(); len(ended["known"]) != 10 {
 		t.Errorf("%v", ended)
 	}
@@ -148,7 +148,7 @@ func TestConsentRevoked_PutOff(t *testing.T) {
 	if put == "" {
 		t.Fatal("none is put off")
 	}
-	close(l.hold)
+	l.let()
 	for deadline := time.Now().Add(30 * time.Second); l.send(revoked(revokedURL, put, l.clock().Truncate(time.Hour))).Code != http.StatusOK; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("still put off")

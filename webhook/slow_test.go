@@ -35,7 +35,7 @@ func (b countedBody) Read(p []byte) (int, error) {
 // kept of a QR callback, of which only the whole can be judged, is little.
 func TestSec_A208_C075_SlowBodiesAreNotKept(t *testing.T) { // not in parallel: it measures memory
 	l := newLab(t)
-	q := newQRLab(t, newQRProvider(t, nil).config())
+	q := newQRLab(t, newQRProvider(t).config())
 	var read atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = countedBody{r.Body, &read}
@@ -82,7 +82,7 @@ func TestSec_A208_C075_SlowBodiesAreNotKept(t *testing.T) { // not in parallel: 
 // Attack: QR callbacks whose bodies come a byte at a time, or not at all. Each is ended after five seconds.
 func TestSec_A160_C075_SlowQRCallbacks(t *testing.T) {
 	t.Parallel()
-	q := newQRLab(t, newQRProvider(t, nil).config())
+	q := newQRLab(t, newQRProvider(t).config())
 	srv := httptest.NewServer(q.handler)
 	defer srv.Close()
 	began := time.Now()
