@@ -130,6 +130,11 @@ func TestSec_A058_A180_A188_Forgeries(t *testing.T) {
 			p.sign = tt.sign
 			_, err := p.login(p.client())
 			refused(t, err, tt.code)
+			for _, part := range []string{"dev/null", "DROP", "kkkk", evil.URL, "logout"} {
+				if strings.Contains(err.Error(), part) {
+					t.Errorf("the error, which is logged, quotes the header: %.200v", err)
+				}
+			}
 			if n := p.calls(userinfoPath); n != 0 {
 				t.Errorf("userinfo was called %d times", n)
 			}
