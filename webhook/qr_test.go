@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -549,8 +550,10 @@ func TestQRCallbacksWithoutKeys(t *testing.T) {
 	cfg.Now = func() time.Time { return now.Add(time.Duration(ahead.Load())) }
 	l := newQRLab(t, cfg)
 	body := p.callback("login", "")
-	if status, _ := l.post(body); status != http.StatusServiceUnavailable {
-		t.Errorf("answered with %d", status)
+	w := httptest.NewRecorder()
+	l.handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, webhook.QRPath, strings.NewReader(body)))
+	if wait, err := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusServiceUnavailable || err != nil || wait < 5 || wait > 60 {
+		t.Errorf("answered with %d, to come again after %q", w.Code, w.Header().Get("Retry-After"))
 	}
 	p.away.Store(false)
 	ahead.Store(int64(time.Minute))

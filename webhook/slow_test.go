@@ -113,6 +113,41 @@ func TestSec_A160_C075_SlowQRCallbacks(t *testing.T) {
 	slow.Wait()
 }
 
+// Attack: bodies without end over the wire, of no length that was said. As soon as they are too long they are answered, and the
+// connection ends: no more is taken from it.
+func TestSec_A208_C075_EndlessBodies(t *testing.T) {
+	t.Parallel()
+	l, q := newLab(t), newQRLab(t, newQRProvider(t, nil).config())
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == webhook.QRPath {
+			q.handler.ServeHTTP(w, r)
+			return
+		}
+		l.handler.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	for target, most := range map[string]int{webhook.Path: 64 << 10, revokedURL: 64 << 10, webhook.ConsentRevokedPath + "x": 64 << 10, webhook.QRPath: 8 << 10} {
+		conn := dialed(t, srv)
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", target, most+1, strings.Repeat(" ", most+1))
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", target, err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusRequestEntityTooLarge || !res.Close {
+			t.Errorf("%s: %d, closes: %v", target, res.StatusCode, res.Close)
+		}
+		chunk := "100000\r\n" + strings.Repeat(" ", 1<<20) + "\r\n"
+		sent := 0
+		for ; sent < 100 && err == nil; sent++ {
+			_, err = io.WriteString(conn, chunk)
+		}
+		if sent > 32 { // what the system takes before it knows
+			t.Errorf("%s: %d MB more are taken", target, sent)
+		}
+	}
+}
+
 // drip sends a byte now and then.
 func drip(conn net.Conn, done <-chan struct{}) {
 	tick := time.NewTicker(200 * time.Millisecond)
