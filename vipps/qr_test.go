@@ -170,6 +170,7 @@ func TestSec_A160_C080_ForgedQRCallbacks(t *testing.T) {
 		"another aud":                  {good(claims{"aud": "another-client"}), vipps.CodeAudience},
 		"another aud beside ours":      {good(claims{"aud": []string{clientID, "another-client"}}), vipps.CodeAudience},
 		"no aud":                       {good(claims{"aud": nil}), vipps.CodeMissingClaim},
+		"another aud, and an ID token": {good(claims{"aud": "another-client", "sub": testSub}), vipps.CodeAudience},
 		"A164_the test environment":    {good(claims{"iss": "https://apitest.vipps.no/access-management-1.0/access/"}), vipps.CodeIssuerMismatch},
 		"A164_production":              {good(claims{"iss": "https://api.vipps.no/access-management-1.0/access/"}), vipps.CodeIssuerMismatch},
 		"iss without its slash":        {good(claims{"iss": strings.TrimSuffix(p.issuer, "/")}), vipps.CodeIssuerMismatch},
@@ -491,6 +492,40 @@ func TestQRCallbackWithoutKeys(t *testing.T) {
 	}
 	if _, err := c.FinishQRLogin(context.Background(), &vipps.QRCallback{}); err == nil || p.calls(tokenPath) != 0 {
 		t.Error("a login of an empty callback")
+	}
+}
+
+// The provider is away when somebody is to be logged in: that is said, and no login comes of it.
+func TestQRLoginsWithoutProvider(t *testing.T) {
+	t.Parallel()
+	p := newQRProvider(t)
+	p.handle(discoveryPath, respond(503, "text/plain", "away"))
+	c := p.client()
+	if login, err := c.FinishQRRedirect(context.Background(), url.Values{"code": {"qr-code-1"}}); login != nil || !isUnavailable(err) {
+		t.Errorf("redirect: %v", err)
+	}
+	if login, err := c.FinishQRLogin(context.Background(), &vipps.QRCallback{AuthReqID: authReqID}); login != nil || !isUnavailable(err) {
+		t.Errorf("callback: %v", err)
+	}
+	if n := p.calls(tokenPath); n != 0 {
+		t.Errorf("%d exchanges", n)
+	}
+}
+
+// What a code is called is left out where it is too long for a header.
+func TestLongQRDescriptions(t *testing.T) {
+	t.Parallel()
+	p := newQRProvider(t)
+	c := p.client()
+	for length, want := range map[int]bool{256: true, 257: false} {
+		p.locked(func() { p.change = func(c claims) { c["qr_description"] = strings.Repeat("d", length) } })
+		login, err := c.FinishQRLogin(context.Background(), &vipps.QRCallback{AuthReqID: authReqID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := login.User.Claims["qr_description"]; got != want {
+			t.Errorf("one of %d bytes is there: %v", length, got)
+		}
 	}
 }
 
