@@ -138,7 +138,7 @@ func (f *RevocationFile) lock(ctx context.Context) (file *os.File, unlock func()
 			return nil, nil, err
 		}
 		busy, err := ondisk.TryLock(file)
-		if err == nil && !busy && f.isAt(file) {
+		if err == nil && !busy && ondisk.IsAt(file, f.path) {
 			return file, func() { _ = file.Close() }, nil // what was written is on the disk already; closing unlocks
 		}
 		_ = file.Close() // nothing was written
@@ -171,16 +171,6 @@ func (f *RevocationFile) open() (*os.File, error) {
 		return nil, err
 	}
 	return file, nil
-}
-
-// isAt reports whether an open file is the one at the path: Compact may have put another there.
-func (f *RevocationFile) isAt(file *os.File) bool {
-	own, err := file.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Stat(f.path)
-	return err == nil && os.SameFile(own, there)
 }
 
 // Compact makes the file when there is none, and writes it anew, without what is over, where that makes it shorter. The old

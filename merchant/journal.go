@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/vippsauth/vippsauth/internal/ondisk"
 	"github.com/vippsauth/vippsauth/internal/rate"
 	"github.com/vippsauth/vippsauth/session"
 )
@@ -235,7 +236,7 @@ func (j *journal) write(l *Logins) {
 	if b != nil {
 		defer close(b.done)
 	}
-	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted) || !j.file.isThere() {
+	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted) || !ondisk.IsAt(j.file.file, j.file.path) {
 		j.anew = true
 	}
 	if j.anew {

@@ -38,7 +38,7 @@ func openJournal(path string) (*journalFile, error) {
 	if err == nil {
 		busy, err = ondisk.TryLock(file)
 	}
-	if err != nil || busy || !f.isThere() {
+	if err != nil || busy || !ondisk.IsAt(file, path) {
 		_ = file.Close() // nothing was written
 		return nil, err
 	}
@@ -46,16 +46,6 @@ func openJournal(path string) (*journalFile, error) {
 }
 
 func (f *journalFile) close() { _ = f.file.Close() } // what was written is on the disk already; closing unlocks
-
-// isThere reports whether the file is still the one at its path.
-func (f *journalFile) isThere() bool {
-	own, err := f.file.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Stat(f.path)
-	return err == nil && os.SameFile(own, there)
-}
 
 // content is what a journal holds.
 type content struct {

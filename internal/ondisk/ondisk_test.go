@@ -40,6 +40,29 @@ func TestTryLock(t *testing.T) {
 	}
 }
 
+// A file is at its path until another is put there, or none is.
+func TestIsAt(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("no open file can be removed")
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if !ondisk.IsAt(file, path) {
+		t.Error("it isn't there")
+	}
+	if err := os.Remove(path); err != nil || ondisk.IsAt(file, path) {
+		t.Errorf("it is there after it was removed: %v", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil || ondisk.IsAt(file, path) {
+		t.Errorf("another is taken for it: %v", err)
+	}
+}
+
 // A directory is synced, one that isn't there is an error, and a directory that can't be synced is none.
 func TestSyncDir(t *testing.T) {
 	t.Parallel()
