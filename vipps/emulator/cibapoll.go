@@ -206,21 +206,6 @@ func (e *Emulator) pollMode(p *push) *tokenError {
 	return nil
 }
 
-// cibaRedirectToken exchanges the code of a merchant-initiated login that ends in a browser, once.
-func (e *Emulator) cibaRedirectToken(client *Client, form url.Values) (map[string]any, *tokenError) {
-	if bad := unmodelled(form, []string{"grant_type", "code", "auth_req_id", "client_id", "client_secret"}); bad != nil {
-		return nil, bad
-	}
-	if form.Get("code") == "" {
-		return nil, badToken("Request parameter 'code' is missing.")
-	}
-	access, g, bad := e.redeem(client, form, flowCIBARedirect)
-	if bad != nil {
-		return nil, bad
-	}
-	return e.tokenAnswer(client, g, access)
-}
-
 // pushRedeemed says that the tokens of a login that ends in a browser were fetched. It is called with the lock held.
 func (e *Emulator) pushRedeemed(id string) {
 	if p, ok := e.state.pushes.get(id); ok {

@@ -234,21 +234,6 @@ func (e *Emulator) redeemQR(client *Client, id string) (string, *grant, *tokenEr
 	return access, &issued, nil
 }
 
-// qrRedirectToken exchanges the code that a phone brought to a QR code's redirect URI, once.
-func (e *Emulator) qrRedirectToken(client *Client, form url.Values) (map[string]any, *tokenError) {
-	if bad := unmodelled(form, []string{"grant_type", "code", "client_id", "client_secret"}); bad != nil {
-		return nil, bad
-	}
-	if form.Get("code") == "" {
-		return nil, badToken("Request parameter 'code' is missing.")
-	}
-	access, g, bad := e.redeem(client, form, flowQRRedirect)
-	if bad != nil {
-		return nil, bad
-	}
-	return e.tokenAnswer(client, g, access)
-}
-
 // qrJWS is what the callback gets: signed with the P-256 key, and less of a JWT than an ID token is.
 func (e *Emulator) qrJWS(client *Client, g *grant, keys *keypair, now time.Time) ([]byte, error) {
 	if e.take(BreakQRIDToken) {

@@ -83,30 +83,32 @@ func (e *Emulator) token(w http.ResponseWriter, r *http.Request) (map[string]any
 	}
 	switch form.Get("grant_type") {
 	case "authorization_code":
-		return e.codeToken(&client, form)
+		return e.codeToken(&client, form, "", []string{"code", "redirect_uri"}, "code_verifier")
 	case grantCIBA:
 		return e.cibaToken(w, &client, form)
 	case grantCIBARedirect:
-		return e.cibaRedirectToken(&client, form)
+		return e.codeToken(&client, form, flowCIBARedirect, []string{"code"}, "auth_req_id")
 	case grantQR:
 		return e.qrToken(&client, form)
 	case grantQRRedirect:
-		return e.qrRedirectToken(&client, form)
+		return e.codeToken(&client, form, flowQRRedirect, []string{"code"})
 	}
 	return nil, oauthError("unsupported_grant_type", "The authorization grant type is not supported by the authorization server.")
 }
 
-// codeToken exchanges the code of the browser flow.
-func (e *Emulator) codeToken(client *Client, form url.Values) (map[string]any, *tokenError) {
-	if bad := unmodelled(form, []string{"grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret"}); bad != nil {
+// codeToken exchanges a code, once: that of the browser flow, which is "", of a merchant-initiated login that ends in a browser, or the
+// one that a phone brought to a QR code's redirect URI.
+func (e *Emulator) codeToken(client *Client, form url.Values, of flow, required []string, others ...string) (map[string]any, *tokenError) {
+	known := append([]string{"grant_type", "client_id", "client_secret"}, required...)
+	if bad := unmodelled(form, append(known, others...)); bad != nil {
 		return nil, bad
 	}
-	for _, name := range []string{"code", "redirect_uri"} {
+	for _, name := range required {
 		if form.Get(name) == "" {
 			return nil, badToken("Request parameter '" + name + "' is missing.")
 		}
 	}
-	access, g, bad := e.redeem(client, form, "")
+	access, g, bad := e.redeem(client, form, of)
 	if bad != nil {
 		return nil, bad
 	}
