@@ -15,7 +15,7 @@ func TestFastCGIPagesFit(t *testing.T) {
 	t.Parallel()
 	largest, which := 0, ""
 	for _, specimen := range pageSpecimens() {
-		for _, lang := range slices.Sorted(maps.Keys(pageAssets().messages)) {
+		for _, lang := range slices.Sorted(maps.Keys(pageAssets().Texts)) {
 			w := &recorded{header: http.Header{}}
 			r := httptest.NewRequest(http.MethodGet, "https://app.example/", http.NoBody)
 			r.Header.Set("Accept-Language", lang)

@@ -2,17 +2,16 @@ package forwardauth
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
-	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/vippsauth/vippsauth/internal/pages"
 )
 
-//go:embed web/messages_*.json web/page.html web/style.css
+//go:embed web/messages_*.json web/page.html
 var pageFiles embed.FS
 
 // pageKind says which page a person sees.
@@ -90,29 +89,17 @@ type page struct {
 
 // pageAsset is what all pages share, made once from the embedded files and never changed.
 type pageAsset struct {
-	messages map[string]pageMessages
-	layout   *template.Template
-	style    template.CSS
-	csp      string
+	*pages.Assets
+	csp string
 }
 
 // pageAssets panics on embedded files that don't parse: a fault of the build, which every test of a page shows.
 var pageAssets = sync.OnceValue(func() *pageAsset {
-	messages, err := loadPageMessages(pageFiles)
+	a, err := pages.Load(pageFiles)
 	if err != nil {
 		panic("forwardauth: " + err.Error())
 	}
-	style, err := pageFiles.ReadFile("web/style.css")
-	if err != nil {
-		panic("forwardauth: " + err.Error())
-	}
-	sum := sha256.Sum256(style)
-	return &pageAsset{
-		messages: messages,
-		layout:   template.Must(template.ParseFS(pageFiles, "web/page.html")),
-		style:    template.CSS(style), //nolint:gosec // our own file, byte for byte, since the policy holds its hash
-		csp:      pagePolicy(base64.StdEncoding.EncodeToString(sum[:])),
-	}
+	return &pageAsset{a, pagePolicy(a.StyleHash)}
 })
 
 // pagePolicy is the Content-Security-Policy of every page: no script, no image, no font, and no style but ours.
@@ -128,10 +115,10 @@ func pagePolicy(styleHash string) string {
 // write answers r with the page: language, headers, status, and the body unless it is a HEAD.
 func (p *page) write(w http.ResponseWriter, r *http.Request) {
 	assets := pageAssets()
-	lang := pickPageLanguage(assets.messages, strings.Join(r.Header.Values("Accept-Language"), ","), p.Market)
-	view := p.view(lang, assets.messages[lang])
+	lang := pages.Language(assets.Texts, r.Header.Values("Accept-Language"), p.Market)
+	view := p.view(lang, assets.Texts[lang])
 	var body bytes.Buffer
-	if err := assets.layout.ExecuteTemplate(&body, "page.html", view); err != nil {
+	if err := assets.Layout.ExecuteTemplate(&body, "page.html", view); err != nil {
 		// Nothing a client sends leads here; a page that can't be made must still not be a blank one.
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w, "Internal error", http.StatusInternalServerError)

@@ -24,7 +24,7 @@ var pageSameOnPurpose = map[string][]string{
 // A language that is added by copying a file: a text that stayed as it was would be read by nobody who could tell.
 func TestPageLanguagesAreTranslated(t *testing.T) {
 	t.Parallel()
-	all := pageAssets().messages
+	all := pageAssets().Texts
 	if got := slices.Sorted(maps.Keys(all)); !slices.Equal(got, pageLanguagesSpoken) {
 		t.Fatalf("languages are %q, want %q", got, pageLanguagesSpoken)
 	}
@@ -46,7 +46,7 @@ func TestPageLanguagesAreThemselves(t *testing.T) {
 	for lang, marks := range map[string]struct{ letters, open, end string }{
 		"da": {"æøåé", "»", "«"}, "en": {"", "“", "”"}, "fi": {"äö", "”", "”"}, "nb": {"æøåé", "«", "»"}, "sv": {"åäö", "”", "”"},
 	} {
-		messages := pageAssets().messages[lang]
+		messages := pageAssets().Texts[lang]
 		quoted := regexp.MustCompile(marks.open + "(.*?)" + marks.end)
 		var buttons []string
 		for key, text := range messages {

@@ -130,7 +130,7 @@ func pageNodeText(node *html.Node) string {
 func TestPageEveryKindInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	for _, specimen := range pageSpecimens() {
-		for lang := range pageAssets().messages {
+		for lang := range pageAssets().Texts {
 			t.Run(specimen.name+"/"+lang, func(t *testing.T) {
 				t.Parallel()
 				res := pageGet(t, specimen.page, http.MethodGet, lang)

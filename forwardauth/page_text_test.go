@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vippsauth/vippsauth/internal/pages"
 )
 
 func TestPageMessages(t *testing.T) {
@@ -28,11 +30,11 @@ func TestPageMessages(t *testing.T) {
 		}
 		return all
 	}
-	all := pageAssets().messages
-	want := placeholders(all[pageLanguageFallback])
+	all := pageAssets().Texts
+	want := placeholders(all[pages.Fallback])
 	for lang, messages := range all {
 		if diff := cmp.Diff(want, placeholders(messages)); diff != "" {
-			t.Errorf("%s: keys or placeholders differ from %s (-%s +%s):\n%s", lang, pageLanguageFallback, pageLanguageFallback, lang, diff)
+			t.Errorf("%s: keys or placeholders differ from %s (-%s +%s):\n%s", lang, pages.Fallback, pages.Fallback, lang, diff)
 		}
 		for key, message := range messages {
 			if message == "" || message != strings.TrimSpace(message) {
@@ -74,11 +76,11 @@ func pageMessagesOnce(t *testing.T, lang string) {
 // messages are their own keys.
 func TestPageMessagesAreUsed(t *testing.T) {
 	t.Parallel()
-	have := slices.Sorted(maps.Keys(pageAssets().messages[pageLanguageFallback]))
+	have := slices.Sorted(maps.Keys(pageAssets().Texts[pages.Fallback]))
 	marked := pageMessages{}
 	for _, key := range have {
 		marked[key] = "⟦" + key + "⟧"
-		if strings.Contains(pageAssets().messages[pageLanguageFallback][key], "{with}") {
+		if strings.Contains(pageAssets().Texts[pages.Fallback][key], "{with}") {
 			marked[key] += "{with}"
 		}
 	}
@@ -86,7 +88,7 @@ func TestPageMessagesAreUsed(t *testing.T) {
 	for _, specimen := range pageSpecimens() {
 		var body bytes.Buffer
 		view := specimen.page.view("en", marked)
-		if err := pageAssets().layout.ExecuteTemplate(&body, "page.html", view); err != nil {
+		if err := pageAssets().Layout.ExecuteTemplate(&body, "page.html", view); err != nil {
 			t.Fatal(err)
 		}
 		for _, match := range regexp.MustCompile(`⟦([^⟧]*)⟧`).FindAllStringSubmatch(body.String(), -1) {
@@ -189,13 +191,13 @@ func TestPagePickLanguage(t *testing.T) {
 		{strings.Repeat("a", 600), "NO", "nb"},
 	}
 	for _, test := range tests {
-		if got := pickPageLanguage(pageAssets().messages, test.accept, test.market); got != test.want {
-			t.Errorf("pickPageLanguage(%.40q, %q) = %q, want %q", test.accept, test.market, got, test.want)
+		if got := pages.Language(pageAssets().Texts, []string{test.accept}, test.market); got != test.want {
+			t.Errorf("pages.Language(%.40q, %q) = %q, want %q", test.accept, test.market, got, test.want)
 		}
 	}
 	more := map[string]pageMessages{"en": {"a": "b"}, "nb": {"a": "b"}, "nn": {"a": "b"}, "is": {"a": "b"}}
 	for accept, want := range map[string]string{"nn": "nn", "no": "nb", "is-IS": "is"} {
-		if got := pickPageLanguage(more, accept, ""); got != want {
+		if got := pages.Language(more, []string{accept}, ""); got != want {
 			t.Errorf("with more languages: %s → %s, want %s", accept, got, want)
 		}
 	}
@@ -205,7 +207,7 @@ func TestPagePickLanguage(t *testing.T) {
 // light and in dark.
 func TestPageContrast(t *testing.T) {
 	t.Parallel()
-	light, dark, found := strings.Cut(string(pageAssets().style), "prefers-color-scheme: dark")
+	light, dark, found := strings.Cut(string(pageAssets().Style), "prefers-color-scheme: dark")
 	if !found {
 		t.Fatal("no dark colours")
 	}

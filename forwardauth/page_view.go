@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/vippsauth/vippsauth/internal/pages"
 )
 
 // pageView is what the template shows, from top to bottom.
@@ -64,13 +66,13 @@ type pageBuilder struct {
 func (p *page) view(lang string, messages pageMessages) *pageView {
 	text := pageText{
 		messages: messages,
-		brand:    pageBrand(p.Market, lang),
+		brand:    pages.Brand(p.Market, lang),
 		site:     pageClean(p.SiteName),
 		person:   pageClean(p.Person),
 		other:    pageClean(p.Other),
 	}
 	v := &pageView{
-		Lang: lang, Site: text.site, Style: pageAssets().style, Theme: strings.ToLower(text.brand),
+		Lang: lang, Site: text.site, Style: pageAssets().Style, Theme: strings.ToLower(text.brand),
 		Reference: pageClean(p.Reference),
 		Contact:   parsePageContact(p.Contact, pageClean(p.Reference)),
 	}
@@ -86,22 +88,6 @@ func (p *page) view(lang string, messages pageMessages) *pageView {
 		v.Title += " – " + v.Site
 	}
 	return v
-}
-
-// pageBrand is the brand that people of a market know; all colours, texts and menus follow from it. Where no market
-// is set, the language stands for it: who reads Danish or Finnish has MobilePay on the phone.
-// On 2027-01-12 MobilePay takes the name Vipps: this is the one place to change.
-func pageBrand(market, lang string) string {
-	switch strings.ToUpper(market) {
-	case "DK", "FI":
-		return "MobilePay"
-	case "NO", "SE":
-		return "Vipps"
-	}
-	if lang == "da" || lang == "fi" {
-		return "MobilePay"
-	}
-	return "Vipps"
 }
 
 func (b *pageBuilder) build() {

@@ -54,10 +54,13 @@ func Strikes(peers []string, n int, now time.Time) (refused, remembered int) {
 
 // OperatorTexts are the texts of the operator page by language.
 func OperatorTexts() (map[string]map[string]string, error) {
-	all, err := readMessages(pageFiles)
+	a, err := newPageAssets()
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]map[string]string{}
-	for lang, m := range all {
+	for lang, m := range a.Texts {
 		out[lang] = m
 	}
-	return out, err
+	return out, nil
 }

@@ -2,9 +2,7 @@ package merchant
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -13,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vippsauth/vippsauth/internal/pages"
 	"github.com/vippsauth/vippsauth/vipps"
 )
 
@@ -21,19 +20,12 @@ var pageFiles embed.FS
 
 // pageAssets are the parts of the operator page, read once and never changed.
 type pageAssets struct {
-	languages map[string]messages
-	layout    *template.Template
-	style     template.CSS
-	styleHash string
-	script    []byte
+	*pages.Assets
+	script []byte
 }
 
 func newPageAssets() (*pageAssets, error) {
-	languages, err := readMessages(pageFiles)
-	if err != nil {
-		return nil, fmt.Errorf("merchant: %w", err)
-	}
-	style, err := pageFiles.ReadFile("web/style.css")
+	a, err := pages.Load(pageFiles)
 	if err != nil {
 		return nil, fmt.Errorf("merchant: %w", err)
 	}
@@ -41,16 +33,7 @@ func newPageAssets() (*pageAssets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("merchant: %w", err)
 	}
-	layout, err := template.ParseFS(pageFiles, "web/page.html")
-	if err != nil {
-		return nil, fmt.Errorf("merchant: %w", err)
-	}
-	sum := sha256.Sum256(style)
-	return &pageAssets{
-		languages: languages, layout: layout, script: script,
-		style:     template.CSS(style), //nolint:gosec // our own file, byte for byte, since the policy holds its hash
-		styleHash: base64.StdEncoding.EncodeToString(sum[:]),
-	}, nil
+	return &pageAssets{a, script}, nil
 }
 
 // pageView is what the template shows.
@@ -241,7 +224,7 @@ func (p *operatorPage) form(w http.ResponseWriter, r *http.Request, status int, 
 // page writes a page.
 func (a *API) page(w http.ResponseWriter, r *http.Request, p *operatorPage, status int, text *pageText, v *pageView) {
 	_, host, _ := strings.Cut(p.origin, "://")
-	v.Lang, v.T, v.Theme, v.Style, v.Prefix = text.lang, text.filled(), strings.ToLower(text.brand), a.assets.style, PathPrefix
+	v.Lang, v.T, v.Theme, v.Style, v.Prefix = text.lang, text.filled(), strings.ToLower(text.brand), a.assets.Style, PathPrefix
 	if v.Site = a.siteName; v.Site == "" {
 		v.Site = host
 	}
@@ -256,7 +239,7 @@ func (a *API) page(w http.ResponseWriter, r *http.Request, p *operatorPage, stat
 		v.Script = PathPrefix + operatorScript
 	}
 	var body bytes.Buffer
-	if err := a.assets.layout.ExecuteTemplate(&body, "page.html", v); err != nil {
+	if err := a.assets.Layout.ExecuteTemplate(&body, "page.html", v); err != nil {
 		a.refuse(w, r, fmt.Errorf("making the operator page: %w", err))
 		return
 	}
@@ -277,7 +260,7 @@ func (a *API) page(w http.ResponseWriter, r *http.Request, p *operatorPage, stat
 
 // policy lets the page run its one script, which is named whole: whatever else this origin serves is the application's.
 func (a *API) policy(origin string) string {
-	return "default-src 'none'; style-src 'sha256-" + a.assets.styleHash + "'; script-src " + origin + PathPrefix + operatorScript +
+	return "default-src 'none'; style-src 'sha256-" + a.assets.StyleHash + "'; script-src " + origin + PathPrefix + operatorScript +
 		"; connect-src " + origin + PathPrefix + operatorPath + "; form-action " + origin + PathPrefix + "; base-uri 'none'; frame-ancestors 'none'"
 }
 
