@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -54,8 +55,10 @@ func TestChromiumQRPage(t *testing.T) {
 	})()`))
 	c.press("Set up")
 	c.sees("The QR code is set up.")
-	if !look(c, chromedp.Evaluate[bool](`document.querySelector(".qr img").naturalWidth > 100`)) {
-		t.Error("the browser shows no image")
+	for begin := time.Now(); !look(c, chromedp.Evaluate[bool](`document.querySelector(".qr img").naturalWidth > 100`)); time.Sleep(20 * time.Millisecond) {
+		if time.Since(begin) > startsWithin { // the words stand there before the image does
+			t.Fatal("the browser shows no image")
+		}
 	}
 	c.press("Scan and cancel")
 	c.sees("The person cancelled.")
