@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// readmeBlock is an indented block of a README of examples/, the one that holds a text, with other addresses.
-func readmeBlock(t *testing.T, name, holds string, edits ...string) string {
+// commandsIn is an indented block of a document, the one that holds a text, with other addresses.
+func commandsIn(t *testing.T, name, holds string, edits ...string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "examples", name))
+	text, err := os.ReadFile(filepath.Join("..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func readmeBlock(t *testing.T, name, holds string, edits ...string) string {
 	return ""
 }
 
-// The commands with curl that the example's README shows, as they stand there.
+// The commands with curl that docs/merchant-logins.md shows, as they stand there.
 func TestMerchantExampleWithCurl(t *testing.T) {
 	t.Parallel()
 	need(t, "curl")
@@ -62,11 +62,11 @@ func TestMerchantExampleWithCurl(t *testing.T) {
 	}
 
 	tell(t, emulator, "merchant-auto", `{"phone":"4790000001","after":"0s"}`)
-	block := readmeBlock(t, "merchant/README.md", "/events", addresses...)
+	block := commandsIn(t, "merchant-logins.md", "/events", addresses...)
 	holds(shell(block), `"state":"pending"`, `"code":"`, `"state":"approved"`, nameAase, "event: state", `"state":"delivered"`, `{"exists":true}`)
 
 	setup := "    api=" + f.origin + "/_vipps/merchant\n"
-	begin, _, _ := strings.Cut(readmeBlock(t, "merchant/README.md", "return_to", addresses...), "\n")
+	begin, _, _ := strings.Cut(commandsIn(t, "merchant-logins.md", "return_to", addresses...), "\n")
 	holds(shell(setup+begin), `"state":"pending"`, `"flow":"browser"`)
 
 	tell(t, emulator, "merchant-auto", `{"after":"-1s"}`)
@@ -74,5 +74,5 @@ func TestMerchantExampleWithCurl(t *testing.T) {
 	_, again, _ := strings.Cut(block, "till.header)\n")
 	again, _, _ = strings.Cut(again, "    curl -sS -H @till.header -N")
 	first, wait, _ := strings.Cut(again, `    curl -sS -H @till.header "`)
-	holds(shell(setup+first+readmeBlock(t, "merchant/README.md", "merchant-deny", addresses...)+`    curl -sS -H @till.header "`+wait), `"state":"pending"`, `"ok":true`, `"state":"declined"`)
+	holds(shell(setup+first+commandsIn(t, "merchant-logins.md", "merchant-deny", addresses...)+`    curl -sS -H @till.header "`+wait), `"state":"pending"`, `"ok":true`, `"state":"declined"`)
 }

@@ -117,7 +117,7 @@ func TestSec_A160_C075_SlowQRCallbacks(t *testing.T) {
 // connection ends: no more is taken from it.
 func TestSec_A208_C075_EndlessBodies(t *testing.T) {
 	t.Parallel()
-	l, q := newLab(t), newQRLab(t, newQRProvider(t, nil).config())
+	l, q := newLab(t), newQRLab(t, newQRProvider(t).config())
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == webhook.QRPath {
 			q.handler.ServeHTTP(w, r)
