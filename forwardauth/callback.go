@@ -312,6 +312,9 @@ func (e *Engine) newSession(login *vipps.Login, now time.Time, landed bool) *ses
 		if !ok || name == "email" && !login.User.EmailVerified && e.cfg.EmailUnverified == EmailUnverifiedDrop {
 			continue
 		}
+		if verified := login.User.PhoneNumberVerified; name == "phone_number" && verified != nil && !*verified {
+			continue // a number that anybody may have typed in is nobody's, and lists of people hold numbers
+		}
 		d.Claims = append(d.Claims, claimValue{Name: name, Value: value})
 	}
 	return d

@@ -57,6 +57,7 @@ const (
 	BreakUserinfoHTML          = "userinfo-html"
 	BreakEmailVerifiedString   = "email-verified-string"
 	BreakEmailVerifiedMissing  = "email-verified-missing"
+	BreakPhoneUnverified       = "phone-unverified"
 	BreakEscapedNewlines       = "escaped-newlines"
 	BreakAddressArray          = "address-array"
 	BreakControlCharacters     = "control-characters"
@@ -134,6 +135,7 @@ func loginBreaks() []BreakInfo {
 		{BreakTokenTypeCase, "token", "token_type is bEARER (valid)"},
 		{BreakTokenNoExpires, "token", "neither expires_in nor scope (valid)"},
 		{BreakEmailVerifiedMissing, "userinfo", "email without email_verified"},
+		{BreakPhoneUnverified, "userinfo", "phone_number_verified is false"},
 		{BreakUserinfoWrongSub, "userinfo", `sub has "invalid" at its end`},
 		{BreakUserinfoMissingSub, "userinfo", "no sub"},
 		{BreakUserinfoDuplicateKeys, "userinfo", "sub is there twice, the real one last"},
@@ -249,6 +251,9 @@ func (e *Emulator) breakUserinfo(c map[string]any) {
 	}
 	if e.take(BreakEmailVerifiedMissing) {
 		delete(c, "email_verified")
+	}
+	if e.take(BreakPhoneUnverified) {
+		c["phone_number_verified"] = false
 	}
 	if e.take(BreakEmailVerifiedString) {
 		c["email_verified"] = "true"

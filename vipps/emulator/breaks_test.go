@@ -161,6 +161,9 @@ func TestBreaks(t *testing.T) {
 		emulator.BreakEmailVerifiedMissing: func(_ *emulator.Server, b broken) bool {
 			return b.user["email_verified"] == nil && b.user["email"] != nil
 		},
+		emulator.BreakPhoneUnverified: func(_ *emulator.Server, b broken) bool {
+			return b.user["phone_number_verified"] == false && b.user["phone_number"] != nil
+		},
 		emulator.BreakEmailVerifiedString:   func(_ *emulator.Server, b broken) bool { return b.user["email_verified"] == "true" },
 		emulator.BreakUserinfoWrongSub:      func(_ *emulator.Server, b broken) bool { return b.user["sub"] == b.id["sub"].(string)+"invalid" },
 		emulator.BreakUserinfoMissingSub:    func(_ *emulator.Server, b broken) bool { return b.user["sub"] == nil && b.user["name"] != nil },
