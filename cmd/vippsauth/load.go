@@ -185,7 +185,7 @@ func settingOf(name string, table map[string]*setting) (s *setting, fromFile boo
 }
 
 // readValueFile reads the value of a setting from a file, and drops its final newline. In a list a line is as good as a
-// comma.
+// comma, and one that begins with # is nothing, as in the files of people: what was taken out like that must not count.
 func readValueFile(name, path string, s *setting, rep *report) (candidate, bool) {
 	// The path isn't shown: whoever mixes the two variables up has written the secret here.
 	rep.sources[s.key] = name
@@ -204,7 +204,9 @@ func readValueFile(name, path string, s *setting, rep *report) (candidate, bool)
 	}
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	if s.list == commas {
-		b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte(",")), []byte("\n"), []byte(","))
+		lines := bytes.Split(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"))
+		lines = slices.DeleteFunc(lines, func(line []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(line), []byte("#")) })
+		b = bytes.Join(lines, []byte(","))
 	}
 	return candidate{name, s.itemsOf(string(b), name)}, true
 }
