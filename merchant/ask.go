@@ -83,7 +83,7 @@ func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
 
 // Cancel ends a login: nobody asks the provider about it any more, and its result, if there is one, is forgotten. The
 // message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is, and so
-// does one that was lost.
+// does one that was lost. With a journal it waits for the disk, or what was canceled would go on after a crash.
 func (l *Logins) Cancel(caller, id string) error {
 	e, _, err := l.find(nil, caller, id)
 	switch {
@@ -92,10 +92,12 @@ func (l *Logins) Cancel(caller, id string) error {
 	case err != nil:
 		return err
 	}
-	defer l.mu.Unlock()
+	var kept *batch
 	if e.state == Pending || e.state == Approved {
-		l.end(e, Canceled, "")
+		kept = l.end(e, Canceled, "")
 	}
+	l.mu.Unlock()
+	kept.wait(context.Background())
 	return nil
 }
 

@@ -105,10 +105,11 @@ func (j *journal) add(e *entry) *batch {
 }
 
 // remove keeps that a login is over. The lock of its Logins is held.
-func (j *journal) remove(e *entry) {
-	if j != nil {
-		_ = j.put(record{key: e.key, until: untilOf(e.expires), over: true}) // nobody waits for it
+func (j *journal) remove(e *entry) *batch {
+	if j == nil {
+		return nil
 	}
+	return j.put(record{key: e.key, until: untilOf(e.expires), over: true})
 }
 
 func (j *journal) put(r record) *batch {

@@ -206,8 +206,8 @@ func (l *Logins) add(e *entry, now time.Time) {
 	l.plan(e, now, l.spread(e, now))
 }
 
-// end brings a login to a final state, or to Approved. l.mu is held.
-func (l *Logins) end(e *entry, to State, reason string) {
+// end brings a login to a final state, or to Approved, and returns what keeps that, for who has to wait for it. l.mu is held.
+func (l *Logins) end(e *entry, to State, reason string) (kept *batch) {
 	if e.state == Pending {
 		l.pendings--
 		if e.returnTo != "" {
@@ -219,7 +219,7 @@ func (l *Logins) end(e *entry, to State, reason string) {
 		if l.latest[e.person] == e {
 			delete(l.latest, e.person)
 		}
-		l.journal.remove(e)
+		kept = l.journal.remove(e)
 	}
 	e.state, e.reason = to, reason
 	now := l.now()
@@ -236,6 +236,7 @@ func (l *Logins) end(e *entry, to State, reason string) {
 		close(e.changed)
 		e.changed = nil
 	}
+	return kept
 }
 
 // forget drops a login that has ended. l.mu is held.
