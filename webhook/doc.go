@@ -5,7 +5,7 @@
 // Anybody can send to its addresses. So what isn't rightly signed is answered alike, whatever is wrong with it, and has no
 // effect; the log says why, for the operator. What is rightly signed but late, sent twice or about something else has no effect
 // either, and is answered as if it had, since Vipps would send it again for days. An effect happens after the answer,
-// from a queue with an end. None makes a session.
+// from a queue with an end; only that of withdrawn consent is waited for, a little. None makes a session.
 //
 //	            ┌ 413, 408: too long, too slow
 //	POST ─ body ┼ 401: not signed by Vipps, for this address (or, of a consent-revoked webhook, without the secret)

@@ -44,3 +44,6 @@ func (r *Receiver) Revocations() int {
 	defer r.seenRevocations.mu.Unlock()
 	return len(r.seenRevocations.oldest)
 }
+
+// KeepFor sets how long answers wait for the end of sessions.
+func (r *Receiver) KeepFor(d time.Duration) { r.keepTime = d }

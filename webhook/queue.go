@@ -40,6 +40,9 @@ func (q *queue) offer(job func(ctx context.Context)) bool {
 	}
 }
 
+// crowded says that jobs wait for a worker.
+func (q *queue) crowded() bool { return len(q.jobs) > 0 }
+
 // end takes no more jobs.
 func (q *queue) end() {
 	q.mu.Lock()

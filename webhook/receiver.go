@@ -43,7 +43,8 @@ type Config struct {
 	// digits, "-" and "_". Default: none are received.
 	ConsentRevokedSecret vipps.Secret
 
-	// EndSessions ends the sessions of a person that began before a moment. It is needed with ConsentRevokedSecret.
+	// EndSessions ends the sessions of a person that began before a moment, and returns when that is kept. It is needed with
+	// ConsentRevokedSecret, and must take as long for people whom nobody here knows.
 	EndSessions func(sub string, before time.Time) error
 
 	// Logger gets a line about what was refused, a few times a minute at most. It holds nothing that was sent. Default: none.
@@ -67,6 +68,7 @@ type Receiver struct {
 	seenPings          *seen
 	seenRevocations    *seen
 	revoking           rate.Bucket
+	keepTime           time.Duration
 }
 
 // New returns a receiver, or an error that joins a *vipps.ConfigError for each faulty setting.
@@ -94,7 +96,7 @@ func New(cfg Config) (*Receiver, error) {
 	r := &Receiver{
 		cfg: cfg, log: cfg.Logger, metrics: newMetrics(cfg.Metrics),
 		pings: newQueue(pingQueue, pingWorkers), revocations: newQueue(revocationQueue, revocationWorkers),
-		seenRevocations: newSeen(maxSeen, rememberRevocations),
+		seenRevocations: newSeen(maxSeen, rememberRevocations), keepTime: keepTime,
 	}
 	if cfg.Verifier != nil {
 		r.seenPings = newSeen(maxSeen, 2*cfg.Verifier.Tolerance()+time.Second) // one from the future is fresh for so long

@@ -27,6 +27,10 @@ const (
 	revocationEvery     = 10 * time.Second
 	rememberRevocations = time.Hour
 
+	// keepTime is how long an answer waits until the sessions are ended for good. Vipps never sends again what was answered with 200, so
+	// that a crash in between would lose it.
+	keepTime = 500 * time.Millisecond
+
 	// clockLeeway is how far the clocks of Vipps and ours may be apart. A session that began so little after the moment ends too.
 	clockLeeway = time.Minute
 )
@@ -34,7 +38,7 @@ const (
 var errPathSecret = errors.New("the address doesn't end in consent_revoked_secret")
 
 // judgeRevoked judges a consent-revoked webhook. Nobody signs these, so knowing the address is all that is asked for, and the
-// end of sessions is all that comes of it. Whether we know the person isn't looked at before the answer.
+// end of sessions is all that comes of it. Whether we know the person isn't looked at.
 func (r *Receiver) judgeRevoked(req *http.Request, body io.Reader) verdict {
 	given := sha256.Sum256([]byte(strings.TrimPrefix(req.URL.EscapedPath(), ConsentRevokedPath)))
 	secret := sha256.Sum256([]byte(r.cfg.ConsentRevokedSecret.Reveal()))
@@ -68,11 +72,29 @@ func (r *Receiver) judgeRevoked(req *http.Request, body io.Reader) verdict {
 		r.seenRevocations.forget(same)
 		return verdict{outcome: limited, wait: wait}
 	}
-	if !r.revocations.offer(func(context.Context) { r.endSessions(revoked.Sub, before) }) {
+	done, crowd := make(chan struct{}), r.revocations.crowded()
+	if !r.revocations.offer(func(context.Context) {
+		defer close(done)
+		r.endSessions(revoked.Sub, before)
+	}) {
 		r.seenRevocations.forget(same)
 		return verdict{outcome: busy}
 	}
+	if !crowd { // or who waits would make others wait
+		r.await(req.Context(), done)
+	}
 	return verdict{outcome: accepted}
+}
+
+// await waits for an effect, but not for long, and whoever it is about as long.
+func (r *Receiver) await(ctx context.Context, done <-chan struct{}) {
+	timer := time.NewTimer(r.keepTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (r *Receiver) endSessions(sub string, before time.Time) {
