@@ -13,9 +13,9 @@ func TestSec_A206_SecretsThatWereTakenOutDoNotCount(t *testing.T) {
 	const leaked, other, new = "leaked-AAAAAAAAAAAAAAAA", "leaked-BBBBBBBBBBBBBBBB", "fresh-CCCCCCCCCCCCCCCCC"
 	for content, want := range map[string][]string{
 		"# leaked in November, of the old shop\n" + new + "\n": {new},
-		"#" + leaked + "," + other + "\n" + new + "\n":        {new},
-		new + "\r\n  # " + leaked + "\r\n":                   {new},
-		"#" + leaked + "\n":                                  nil, // which says so, and doesn't receive without a secret
+		"#" + leaked + "," + other + "\n" + new + "\n":         {new},
+		new + "\r\n  # " + leaked + "\r\n":                     {new},
+		"#" + leaked + "\n":                                    nil, // which says so, and doesn't receive without a secret
 	} {
 		c, rep := load(sources{environ: []string{"VIPPSAUTH_WEBHOOK_SECRETS_FILE=" + write(t, "secrets", content)}})
 		var got []string
