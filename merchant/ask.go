@@ -85,15 +85,19 @@ func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
 // message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is, and so
 // does one that was lost. With a journal it waits for the disk, or what was canceled would go on after a crash.
 func (l *Logins) Cancel(caller, id string) error {
-	e, _, err := l.find(nil, caller, id)
+	e, g, err := l.find(nil, caller, id)
 	switch {
 	case errors.Is(err, ErrLost):
-		return nil
+		l.mu.Lock()
+		e = l.logins[g.key] // the journal may have been read at last
+		if e == nil && l.journal.unread() && len(l.gone) < maxLogins {
+			l.gone[g.key] = true
+		}
 	case err != nil:
 		return err
 	}
 	var kept *batch
-	if e.state == Pending || e.state == Approved {
+	if e != nil && (e.state == Pending || e.state == Approved) {
 		kept = l.end(e, Canceled, "")
 	}
 	l.mu.Unlock()

@@ -138,6 +138,7 @@ func New(cfg Config) (*Logins, error) {
 		latest:  map[digest]*entry{},
 		callers: map[string]int{},
 		landed:  map[digest]time.Time{},
+		gone:    map[idKey]bool{},
 		lives:   map[time.Duration]time.Duration{},
 		wake:    make(chan struct{}, 1),
 		work:    make(chan *entry),

@@ -96,6 +96,16 @@ func (j *journal) settled(done <-chan struct{}) {
 	}
 }
 
+// unread says that the journal has not been read yet, so that what it holds may still come.
+func (j *journal) unread() bool {
+	if j == nil {
+		return false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return !j.running
+}
+
 // add keeps a pending login, or what has changed about it. The lock of its Logins is held.
 func (j *journal) add(e *entry) *batch {
 	if j == nil {
@@ -320,7 +330,7 @@ func (l *Logins) restore(r record) bool {
 	defer l.mu.Unlock()
 	now := l.now()
 	e := r.entry()
-	if l.logins[e.key] != nil || !now.Before(e.over()) || !l.room(e.caller) {
+	if l.gone[e.key] || l.logins[e.key] != nil || !now.Before(e.over()) || !l.room(e.caller) {
 		return false
 	}
 	if e.pending != nil && l.waiting[e.pending.AuthReqID] != nil {

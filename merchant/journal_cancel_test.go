@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/vippsauth/vippsauth/merchant"
 )
@@ -37,6 +38,35 @@ func TestSec_A150_D30_CanceledIsCanceledOverAPowerCut(t *testing.T) {
 				t.Fatalf("login %d was canceled, and is %s after the restart", i, got.State)
 			}
 			after.cancel()
+		}
+	})
+}
+
+// Attack: a service is replaced, and the process that leaves holds the journal for a while yet. Who cancels at the new one is told that
+// it is over. When the journal is read at last, the login must not be there again.
+func TestSec_A150_D30_CanceledBeforeTheJournalIsRead(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "merchant_logins")
+	synctest.Test(t, func(t *testing.T) {
+		op := newProvider(t)
+		old := newLab(t, op, func(c *merchant.Config) { c.File = file })
+		synctest.Wait()
+		canceled, other := old.begin("till", kari), old.begin("till", "4712345672")
+		time.Sleep(time.Second)
+		l := newLab(t, op, func(c *merchant.Config) { c.Keys, c.File = old.cfg.Keys, file })
+		if err := l.Cancel("till", canceled.ID); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.state("till", other.ID); got.State != merchant.Lost {
+			t.Fatalf("the journal is read already: %s", got.State)
+		}
+		old.cancel()
+		time.Sleep(time.Second)
+		if got := l.state("till", other.ID); got.State != merchant.Pending {
+			t.Fatalf("the journal isn't read: %s", got.State)
+		}
+		if got := l.state("till", canceled.ID); got.State != merchant.Lost {
+			t.Errorf("it was canceled, and is %s", got.State)
 		}
 	})
 }
