@@ -130,7 +130,7 @@ type Logins struct {
 	due      timetable
 	ended    []*entry // in the order in which they ended; to make room
 	landed   map[digest]time.Time
-	gone     map[idKey]bool // canceled before the journal, which may hold them, was read
+	gone     map[idKey]bool                  // canceled before the journal, which may hold them, was read
 	lives    map[time.Duration]time.Duration // that the provider gave, by what was asked for
 }
 
