@@ -115,6 +115,7 @@ func (l *Logins) Ping(authReqID string) bool {
 	if e == nil {
 		return false
 	}
+	l.heard = true
 	if e.polling == nil || e.pinged { // a browser's is asked about when the browser comes
 		return true
 	}

@@ -341,6 +341,10 @@ func (l *Logins) restore(r record) bool {
 	if e.pending != nil {
 		e.pending.Expires = now.Add(e.pending.Expires.Sub(now))
 	}
+	// Of somebody who said no meanwhile nothing is known before the first poll.
+	if !e.decline.IsZero() {
+		e.decline = l.declineAt(now, 0)
+	}
 	l.add(e, now)
 	return true
 }

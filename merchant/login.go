@@ -128,7 +128,9 @@ type Logins struct {
 	pendings int               // that nobody has answered
 	browsers int               // of these, that wait for a browser
 	due      timetable
-	ended    []*entry // in the order in which they ended; to make room
+	ended    []*entry      // in the order in which they ended; to make room
+	pace     time.Duration // of the polls of the last login that began
+	heard    bool          // pings come
 	landed   map[digest]time.Time
 	gone     map[idKey]bool                  // canceled before the journal, which may hold them, was read
 	lives    map[time.Duration]time.Duration // that the provider gave, by what was asked for

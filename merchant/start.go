@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// A login that nobody is asked about is declined after this, and as much more by chance as the second says.
+	// A login that nobody is asked about is declined after this, and as much more by chance as the second says; and, while no
+	// pings come, when a poll would have found it out.
 	declineAfter  = 5 * time.Second
 	declineSpread = 10 * time.Second
+	standardPace  = 5 * time.Second // of polls, where no provider has said anything yet
 
 	fullPause     = 30 * time.Second // to try again where too many wait
 	providerPause = time.Minute      // and where the provider says 429 and not until when
@@ -215,11 +217,12 @@ func (l *Logins) begun(e *entry, expiry time.Duration) (*batch, error) {
 	l.unreserve(e.caller)
 	switch {
 	case e.pending == nil:
-		l.disguise(e, expiry)
+		l.disguise(e, expiry, now)
 	case l.waiting[e.pending.AuthReqID] != nil: // or one of the two would get the other's person
 		return nil, &vipps.Error{Stage: vipps.StageBackchannel, Code: vipps.CodeInvalidResponse, Err: errors.New("the provider gave the id of another login that waits")}
 	default:
 		l.lives[expiry] = e.expires.Sub(e.created) // of some hundred that can be asked for
+		l.pace = e.pending.Interval
 	}
 	l.add(e, now)
 	l.metrics.states.WithLabelValues(string(Pending)).Inc()
@@ -228,15 +231,32 @@ func (l *Logins) begun(e *entry, expiry time.Duration) (*batch, error) {
 
 // disguise makes a login that nobody is asked about look like any other. In a browser's flow the provider tells nobody
 // that a person said no, so that such a one just expires. l.mu is held.
-func (l *Logins) disguise(e *entry, expiry time.Duration) {
+func (l *Logins) disguise(e *entry, expiry time.Duration, now time.Time) {
 	life := l.lives[expiry]
 	if life == 0 {
 		life = cmp.Or(expiry, standardLife)
 	}
 	e.expires = e.created.Add(life)
 	if e.returnTo == "" {
-		e.decline = e.created.Add(declineAfter + chance(declineSpread))
+		e.decline = l.declineAt(now, now.Sub(e.created))
 	}
+}
+
+// declineAt is when somebody whom nobody is asked about says no. That anybody else did is known at a poll, unless a ping says so, and a
+// provider takes so long to answer each; a no between two polls would be that of somebody without an account. l.mu is held.
+func (l *Logins) declineAt(now time.Time, answers time.Duration) time.Time {
+	if l.heard {
+		return now.Add(declineAfter + chance(declineSpread))
+	}
+	pace := cmp.Or(l.pace, standardPace)
+	later := func() time.Duration { return chance(pace * time.Duration(min(len(l.waiting)+1, crowd)) / crowd) }
+	least := (declineAfter + pace - 1) / pace // polls
+	most := max(least+1, (declineAfter+declineSpread)/pace-1)
+	at := now.Add(pace + later() + answers)
+	for range least + chance(most-least+1) - 1 {
+		at = at.Add(pace + later()/10 + answers)
+	}
+	return at
 }
 
 // chance is a random time below a limit.
