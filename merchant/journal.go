@@ -2,6 +2,7 @@ package merchant
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -247,7 +248,7 @@ func (j *journal) write(l *Logins) {
 	if b != nil {
 		defer close(b.done)
 	}
-	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted) || !ondisk.IsAt(j.file.file, j.file.path) {
+	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted+len(j.foreign)) || !ondisk.IsAt(j.file.file, j.file.path) {
 		j.anew = true
 	}
 	if j.anew {
@@ -284,16 +285,16 @@ func (j *journal) rewrite(l *Logins) {
 	text := []byte(journalHeader)
 	now := j.now().Unix()
 	lines := 0
+	j.foreign = slices.DeleteFunc(j.foreign, func(t line) bool { return t.until <= now })
 	for _, foreign := range j.foreign {
-		if foreign.until > now {
-			text = append(text, foreign.text...)
-			lines++
-		}
+		text = append(text, foreign.text...)
+		lines++
 	}
 	text, err := j.counts.appendTo(text, j.box)
 	counted := 0
-	for key, left := range l.limits.kept(l.now().Sub(l.began)) {
-		text = appendCount(text, key, l.untilOf(left))
+	at := l.now()
+	for key, left := range l.limits.kept(at.Sub(l.began)) {
+		text = appendCount(text, key, fullAt(at, left))
 		counted++
 	}
 	for _, r := range l.records() {
@@ -345,8 +346,25 @@ func (l *Logins) restore(r record) bool {
 	if !e.decline.IsZero() {
 		e.decline = l.declineAt(now, 0)
 	}
+	e.goesOn(now)
 	l.add(e, now)
 	return true
+}
+
+// goesOn has a login's end measured by a clock that nobody can set from here on. Whatever the clock said when it began, it has no more time
+// than it had then.
+func (e *entry) goesOn(now time.Time) {
+	life := e.expires.Sub(e.created)
+	if e.created.After(now) {
+		e.created = now
+	}
+	e.expires = now.Add(min(e.expires.Sub(now), life))
+	if !e.decline.IsZero() {
+		e.decline = now.Add(min(e.decline.Sub(now), declineAfter+declineSpread))
+	}
+	if e.pending != nil {
+		e.pending.Expires = now.Add(min(e.pending.Expires.Sub(now), life))
+	}
 }
 
 // records are all logins under way.

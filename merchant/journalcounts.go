@@ -124,15 +124,18 @@ func (j *journal) count(key digest) {
 
 // appendCounted appends a count as it is now; one that has come back meanwhile needs no line.
 func (l *Logins) appendCounted(b []byte, key digest) []byte {
-	if left := l.limits.left(key, l.now().Sub(l.began)); left > 0 {
-		return appendCount(b, key, l.untilOf(left))
+	now := l.now()
+	if left := l.limits.left(key, now.Sub(l.began)); left > 0 {
+		return appendCount(b, key, fullAt(now, left))
 	}
 	return b
 }
 
-// untilOf is when something will have come back, in whole seconds and no sooner.
-func (l *Logins) untilOf(left time.Duration) int64 {
-	return l.now().Add(left + time.Second - 1).Unix()
+// fullAt is when something will have come back, rounded up to whole seconds. What has just been read from a file stays as it was there: the
+// clock and the one that counts differ by a little, which may not add a second at each restart.
+func fullAt(now time.Time, left time.Duration) int64 {
+	const little = 100 * time.Millisecond
+	return now.Add(left + time.Second - little).Unix()
 }
 
 // restoreCounts takes in what was started before a restart. Nothing of it holds longer than its limit says, whatever the clock said then.
