@@ -71,9 +71,6 @@
 // What this package knows of Vipps MobilePay is in its documents of several ages, from https://developer.vippsmobilepay.com and
 // https://github.com/vippsas. Where these disagree it takes both: errors named error and error_code, addresses as an object and as a list,
 // auth_req_id in each of its spellings. What can't be both is a field of [Config].
-// be about the same sub. The other flows check the same, but for acr, which they don't ask for, and nonce, which
-// Vipps leaves out there: where it is, it must match, and so must auth_req_id, which a login that ends in a browser has
-// to have. Names in tokens are compared exactly and doubled names are refused.
 //
 // # What is not checked
 //
