@@ -132,18 +132,18 @@ func TestSec_A206_A203_EverySecretIsTried(t *testing.T) { // not in parallel: it
 	h := vector()
 	r := h.request()
 	first, behind := webhookVerifier(t, vectorURL, vectorTime(), secrets...), webhookVerifier(t, vectorURL, vectorTime(), last...)
-	least := func(v *vipps.WebhookVerifier) time.Duration {
-		took := time.Hour
-		for range 200 {
-			began := time.Now()
-			if _, err := v.Verify(r, h.body); err != nil {
-				t.Fatal(err)
-			}
-			took = min(took, time.Since(began))
+	took := func(v *vipps.WebhookVerifier) time.Duration {
+		began := time.Now()
+		if _, err := v.Verify(r, h.body); err != nil {
+			t.Fatal(err)
 		}
-		return took
+		return time.Since(began)
 	}
-	if a, b := least(first), least(behind); b > 2*a || a > 2*b {
+	a, b := time.Hour, time.Hour
+	for range 300 { // in turns, so that both meet the same machine
+		a, b = min(a, took(first)), min(b, took(behind))
+	}
+	if b > 3*a || a > 3*b { // who stopped at the one that fits would take some twenty times as long for the last
 		t.Errorf("the first secret takes %s, the last %s", a, b)
 	}
 }
