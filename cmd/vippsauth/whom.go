@@ -64,7 +64,7 @@ func (p *program) phoneOf(ctx context.Context, given string) (string, error) {
 func (p *program) secretOf(ctx context.Context, flag, path string) (text string, err error) {
 	if path == fromStdin {
 		if text, err = firstLine(ctx, p.stdin); err != nil {
-			return "", errors.New(flag + ": nothing came on standard input")
+			return "", errors.New(flag + ": " + err.Error())
 		}
 	} else {
 		b, err := readFile(path, maxValueFile)
@@ -83,6 +83,11 @@ func (p *program) secretOf(ctx context.Context, flag, path string) (text string,
 	return text, nil
 }
 
+var (
+	errNothingCame = errors.New("nothing came on standard input")
+	errLineTooLong = errors.New("is longer than 4 KiB")
+)
+
 // firstLine reads a line, and waits for nothing behind it. Whoever should write it may never do so.
 func firstLine(ctx context.Context, in io.Reader) (string, error) {
 	type line struct {
@@ -91,9 +96,14 @@ func firstLine(ctx context.Context, in io.Reader) (string, error) {
 	}
 	read := make(chan line, 1)
 	go func() {
-		text, err := bufio.NewReader(io.LimitReader(in, maxLineOfStdin)).ReadString('\n')
-		if text != "" {
+		text, err := bufio.NewReader(io.LimitReader(in, maxLineOfStdin+1)).ReadString('\n')
+		switch {
+		case len(text) > maxLineOfStdin: // cut, it would be another's number or token, or nobody's
+			text, err = "", errLineTooLong
+		case text != "":
 			err = nil // the last line may lack its end
+		case err != nil:
+			err = errNothingCame
 		}
 		read <- line{text, err}
 	}()
@@ -101,6 +111,6 @@ func firstLine(ctx context.Context, in io.Reader) (string, error) {
 	case l := <-read:
 		return l.text, l.err
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return "", errNothingCame
 	}
 }

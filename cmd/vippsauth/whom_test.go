@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -79,5 +80,17 @@ func TestNobodyTypesTheNumber(t *testing.T) {
 	cancel()
 	if text, err := firstLine(ctx, in); err == nil {
 		t.Errorf("it read %q", text)
+	}
+}
+
+// A line that is cut at a limit would name somebody else, or nobody.
+func TestLongLineOnStandardInput(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int]error{0: errNothingCame, 1: nil, maxLineOfStdin: nil, maxLineOfStdin + 1: errLineTooLong, 1 << 20: errLineTooLong} {
+		text := strings.Repeat("9", length)
+		got, err := firstLine(t.Context(), strings.NewReader(text))
+		if !errors.Is(err, want) || want == nil && (err != nil || got != text) || want != nil && got != "" {
+			t.Errorf("%d bytes: %d of them, %v", length, len(got), err)
+		}
 	}
 }
