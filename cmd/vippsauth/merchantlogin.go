@@ -173,7 +173,7 @@ func (p *program) merchantLoginEnded(m *merchantLoginFlags, err error) error {
 	}
 	var failed *vipps.Error
 	if state == "failed" && errors.As(err, &failed) {
-		for _, cause := range likelyCauses(failed) {
+		for _, cause := range failed.Causes() {
 			why += "\n  likely cause: " + cause
 		}
 	}

@@ -50,8 +50,8 @@ func TestFirstHour(t *testing.T) {
 		env  string
 		want string
 	}{
-		"no emulator":         {[]string{"merchant-login", "--phone=4790000001", "--environment=emulator", "--emulator-listen=" + nobody}, "", "likely cause: Nothing listens there"},
-		"no emulator, asking": {[]string{"user-exists", "--phone=4790000001", "--environment=emulator", "--emulator-listen=" + nobody}, "", "likely cause: Nothing listens there"},
+		"no emulator":         {[]string{"merchant-login", "--phone=4790000001", "--environment=emulator", "--emulator-listen=" + nobody}, "", "likely cause: Nothing listens at this address"},
+		"no emulator, asking": {[]string{"user-exists", "--phone=4790000001", "--environment=emulator", "--emulator-listen=" + nobody}, "", "likely cause: Nothing listens at this address"},
 		"no secret yet":       {[]string{"check", "--environment=emulator"}, "VIPPSAUTH_WEBHOOK_SECRETS_FILE=" + dir + "/none", "vippsauth webhooks register --secret-file makes one"},
 		"no event secret yet": {[]string{"check", "--environment=emulator"}, "VIPPSAUTH_CONSENT_SECRET_FILE=" + dir + "/none", "vippsauth keygen --events makes one"},
 		"a folder in place":   {[]string{"check", "--environment=emulator"}, "VIPPSAUTH_CONSENT_SECRET_FILE=" + dir, "is a directory; name a readable file that holds the value alone\n"},

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -282,21 +280,11 @@ func webhooksFailed(err error) error {
 	return providerFailed(err)
 }
 
-// likelyCauses are those of the error. Where a provider on this machine should be nothing listens, and no firewall is in between.
-func likelyCauses(e *vipps.Error) []string {
-	if op, ok := errors.AsType[*net.OpError](e); ok && errors.Is(op, syscall.ECONNREFUSED) {
-		if at, ok := op.Addr.(*net.TCPAddr); ok && at.IP.IsLoopback() {
-			return []string{"Nothing listens there. The emulator does while vippsauth serve (with environment emulator) or vippsauth emulator runs."}
-		}
-	}
-	return e.Causes()
-}
-
 // providerFailed says what went wrong at the provider, and what to look at.
 func providerFailed(err error) error {
 	errs := []error{err}
 	if e, ok := errors.AsType[*vipps.Error](err); ok {
-		causes := likelyCauses(e)
+		causes := e.Causes()
 		if e.Stage == vipps.StageWebhooks && e.Status == http.StatusNotFound {
 			causes = []string{"There is no such webhook for this sales unit: vippsauth webhooks list shows those that there are."}
 		}
