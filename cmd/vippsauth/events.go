@@ -155,6 +155,14 @@ func (s *service) buildEvents(c *config, cfg *forwardauth.Config, keys session.K
 	return nil
 }
 
+// runEvents starts what delivers events. What is not delivered at stop is kept on the disk.
+func (s *service) runEvents(ctx context.Context) (stop stopFunc) {
+	if s.events == nil {
+		return nothing
+	}
+	return s.inBackground(ctx, "delivering events", s.events.Run)
+}
+
 // consented keeps an event for the receiver of consents. A disk that hangs holds up no login for long, and not so many at a time.
 func consented(put func(ctx context.Context, kind string, data any) error, client *vipps.Client) func(ctx context.Context, sub string, c vipps.Consents) error {
 	under := make(chan struct{}, mostKeeping)

@@ -68,7 +68,7 @@ func (s *service) run(ctx context.Context) error {
 	defer endWatch()
 
 	stopRevocations := s.keepRevocations(ctx)
-	stopMerchant, stopReceiver, stopQR := s.runMerchant(ctx), s.runReceiver(ctx), s.runQR(ctx)
+	stopMerchant, stopReceiver, stopQR, stopEvents := s.runMerchant(ctx), s.runReceiver(ctx), s.runQR(ctx), s.runEvents(ctx)
 
 	var running sync.WaitGroup
 	failed := make(chan error, len(s.site)+4)
@@ -125,9 +125,6 @@ func (s *service) run(ctx context.Context) error {
 	for _, client := range s.clients {
 		running.Go(func() { s.watchProvider(watch, client) })
 	}
-	if s.events != nil {
-		running.Go(func() { s.events.Run(watch) })
-	}
 	s.ops.ready.Store(true)
 	s.log.Info("ready")
 
@@ -147,7 +144,7 @@ func (s *service) run(ctx context.Context) error {
 	effects := by.Add(-savingTime)
 	together(
 		func() { s.drain(context.WithoutCancel(ctx), opsDrainTimeout, []stopper{internal}) },
-		func() { stopMerchant(effects) }, func() { stopReceiver(effects) }, func() { stopQR(effects) },
+		func() { stopMerchant(effects) }, func() { stopReceiver(effects) }, func() { stopQR(effects) }, func() { stopEvents(effects) },
 	)
 	stopRevocations(by) // after the last request, which may be a logout, and the last webhook
 	running.Wait()
