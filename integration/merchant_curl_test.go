@@ -31,15 +31,8 @@ func TestMerchantExampleWithCurl(t *testing.T) {
 	need(t, "jq")
 	f := newFront(t)
 	dir := t.TempDir()
-	keygen := start(t, vippsauthProgram(t), command{name: "vippsauth keygen", args: []string{"keygen", "--token"}})
-	<-keygen.done
-	token, hash, _ := strings.Cut(keygen.out.String(), "\n")
-	entry := "till-1=" + strings.TrimPrefix(strings.TrimSpace(hash), "caller=")
-	sample := regexp.MustCompile(`till-1=sha256:[0-9a-f]{64}`).FindString(example(t, "merchant/vippsauth.yaml"))
+	sample, entry := exampleCaller(t, dir, "till.token", "merchant/vippsauth.yaml", "till-1")
 	emulator := exampleService(t, f, dir, "merchant/vippsauth.yaml", sample, entry)
-	if err := os.WriteFile(filepath.Join(dir, "till.token"), []byte(token+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	tell(t, emulator, "merchant-interval", `{"duration":"1s"}`)
 	shell := func(script string) string {
 		p := start(t, need(t, "sh"), command{name: "sh", tells: true, args: []string{"-euc", script}, dir: dir})

@@ -2,9 +2,7 @@ package integration_test
 
 import (
 	"net/http"
-	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -33,14 +31,8 @@ func TestQRExample(t *testing.T) {
 	need(t, "jq")
 	f := newFront(t)
 	dir := t.TempDir()
-	keygen := start(t, vippsauthProgram(t), command{name: "vippsauth keygen", args: []string{"keygen", "--token"}})
-	<-keygen.done
-	token := strings.Fields(keygen.out.String())
-	if err := os.WriteFile(filepath.Join(dir, "kiosk.token"), []byte(token[0]+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sample := regexp.MustCompile(`kiosk=sha256:[0-9a-f]{64}`).FindString(example(t, "qr/vippsauth.yaml"))
-	emulator := exampleService(t, f, dir, "qr/vippsauth.yaml", sample, "kiosk="+strings.TrimPrefix(token[1], "caller="))
+	sample, entry := exampleCaller(t, dir, "kiosk.token", "qr/vippsauth.yaml", "kiosk")
+	emulator := exampleService(t, f, dir, "qr/vippsauth.yaml", sample, entry)
 	tell(t, emulator, "add-qr", `{"id":"oKAz7q1O","description":"Kiosk","client_id":"vippsauth-demo","callback_uri":"`+f.origin+`/_vipps/qr"}`)
 	tell(t, emulator, "add-qr", `{"id":"another","description":"Another","client_id":"vippsauth-demo","callback_uri":"`+f.origin+`/_vipps/qr"}`)
 	tell(t, emulator, "add-qr", `{"id":"door","description":"Front door","client_id":"vippsauth-demo","redirect_uri":"`+f.origin+qrLanding+`"}`)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,17 +22,12 @@ func TestWebhooksExample(t *testing.T) {
 		answers("http://" + vipps + "/_emulator/")
 	tell(t, "http://"+vipps, "merchant-interval", `{"duration":"60s"}`)
 
-	keygen := start(t, vippsauthProgram(t), command{name: "vippsauth keygen", args: []string{"keygen", "--token"}})
-	<-keygen.done
-	token := strings.Fields(keygen.out.String())
-	sample := regexp.MustCompile(`till-1=sha256:[0-9a-f]{64}`).FindString(example(t, "webhooks/vippsauth.yaml"))
-	for name, text := range map[string]string{"subscription.key": "any", "till.token": token[0]} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	sample, entry := exampleCaller(t, dir, "till.token", "webhooks/vippsauth.yaml", "till-1")
+	if err := os.WriteFile(filepath.Join(dir, "subscription.key"), []byte("any\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	config := write(t, "vippsauth.yaml", example(t, "webhooks/vippsauth.yaml", "localhost:4190", "localhost:"+f.port(), "127.0.0.1:4190", f.addr,
-		"127.0.0.1:4191", f.ops, "127.0.0.1:4192", vipps, "127.0.0.1:8080", f.app.addr(), sample, "till-1="+strings.TrimPrefix(token[1], "caller=")))
+		"127.0.0.1:4191", f.ops, "127.0.0.1:4192", vipps, "127.0.0.1:8080", f.app.addr(), sample, entry))
 	env := []string{"VIPPSAUTH_CLIENT_SECRET=emulator-demo-secret"}
 	register := start(t, vippsauthProgram(t), command{name: "vippsauth webhooks", env: env, dir: dir, args: []string{
 		"webhooks", "register", "--config", config, "--url", f.origin + "/_vipps/webhook", "--secret-file", "webhook.secret",
