@@ -70,58 +70,10 @@ func (s *service) run(ctx context.Context) error {
 	stopRevocations := s.keepRevocations(ctx)
 	stopMerchant, stopReceiver, stopQR, stopEvents := s.runMerchant(ctx), s.runReceiver(ctx), s.runQR(ctx), s.runEvents(ctx)
 
-	var running sync.WaitGroup
-	failed := make(chan error, len(s.site)+4)
-	serve := func(srv *http.Server, ln net.Listener) {
-		guarded := &stallGuard{Listener: ln, patience: stallTime}
-		if srv.ReadTimeout == 0 {
-			guarded.patience = appStallTime
-		}
-		running.Go(func() {
-			if err := srv.Serve(guarded); !errors.Is(err, http.ErrServerClosed) {
-				failed <- err
-			}
-		})
-	}
-	main := s.server(requests, ownInTime(s.handler), s.proxies)
-	for _, ln := range s.site {
-		serve(main, ln)
-	}
-	s.endMerchantWaits(main)
-	front := []stopper{main}
-	if srv, ln := s.merchantServer(requests); srv != nil {
-		running.Go(func() {
-			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				failed <- err
-			}
-		})
-		front = append(front, srv)
-	}
-	if s.authz != nil {
-		srv := s.server(requests, onlyAuthz(s.engine.ForwardAuth()), false)
-		serve(srv, s.authz)
-		front = append(front, srv)
-	}
-	if s.grpc != nil {
-		srv := extauthz.New(s.engine, s.log)
-		running.Go(func() {
-			if err := srv.Serve(s.grpc); err != nil {
-				failed <- err
-			}
-		})
-		front = append(front, srv)
-	}
-	if s.fcgi != nil {
-		srv := &fcgi.Server{Handler: s.engine.FastCGI, Timeout: requestTimeout, ErrorLog: stdLog(s.log)}
-		running.Go(func() {
-			if err := srv.Serve(s.fcgi); !errors.Is(err, fcgi.ErrServerClosed) {
-				failed <- err
-			}
-		})
-		front = append(front, srv)
-	}
+	running := &servers{failed: make(chan error, len(s.site)+5)}
+	front := s.serveFront(requests, running)
 	internal := s.server(requests, s.ops, false)
-	serve(internal, s.opsLn)
+	running.serve(internal, s.opsLn)
 	for _, client := range s.clients {
 		running.Go(func() { s.watchProvider(watch, client) })
 	}
@@ -132,7 +84,7 @@ func (s *service) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.log.Info("stopping")
-	case err = <-failed:
+	case err = <-running.failed:
 		s.log.Error("a listener failed; stopping", zap.Error(err))
 	}
 	by := time.Now().Add(stopTimeout)
@@ -150,6 +102,61 @@ func (s *service) run(ctx context.Context) error {
 	running.Wait()
 	s.log.Info("stopped")
 	return err
+}
+
+// servers are those that run, and what only ends with them.
+type servers struct {
+	sync.WaitGroup
+
+	failed chan error // has room for one of each
+}
+
+// start runs a server until it is closed, which is no failure.
+func (r *servers) start(serve func() error, closed error) {
+	r.Go(func() {
+		if err := serve(); err != nil && !errors.Is(err, closed) {
+			r.failed <- err
+		}
+	})
+}
+
+// serve starts an HTTP server.
+func (r *servers) serve(srv *http.Server, ln net.Listener) {
+	guarded := &stallGuard{Listener: ln, patience: stallTime}
+	if srv.ReadTimeout == 0 {
+		guarded.patience = appStallTime
+	}
+	r.start(func() error { return srv.Serve(guarded) }, http.ErrServerClosed)
+}
+
+// serveFront starts the servers that people, proxies and merchants' programs ask.
+func (s *service) serveFront(requests context.Context, running *servers) (front []stopper) {
+	main := s.server(requests, ownInTime(s.handler), s.proxies)
+	for _, ln := range s.site {
+		running.serve(main, ln)
+	}
+	s.endMerchantWaits(main)
+	front = append(front, main)
+	if srv, ln := s.merchantServer(requests); srv != nil {
+		running.start(func() error { return srv.Serve(ln) }, http.ErrServerClosed)
+		front = append(front, srv)
+	}
+	if s.authz != nil {
+		srv := s.server(requests, onlyAuthz(s.engine.ForwardAuth()), false)
+		running.serve(srv, s.authz)
+		front = append(front, srv)
+	}
+	if s.grpc != nil {
+		srv := extauthz.New(s.engine, s.log)
+		running.start(func() error { return srv.Serve(s.grpc) }, nil)
+		front = append(front, srv)
+	}
+	if s.fcgi != nil {
+		srv := &fcgi.Server{Handler: s.engine.FastCGI, Timeout: requestTimeout, ErrorLog: stdLog(s.log)}
+		running.start(func() error { return srv.Serve(s.fcgi) }, fcgi.ErrServerClosed)
+		front = append(front, srv)
+	}
+	return front
 }
 
 // keepRevocations starts what keeps ended sessions, and waits until those of before are known.
