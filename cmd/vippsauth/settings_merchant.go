@@ -42,7 +42,7 @@ func merchantTable() []setting {
 		},
 		{
 			key: "merchant_file", group: g, values: "a path in a directory that can be written to; one process uses it", note: "none: a restart loses both",
-			doc: "where such logins are kept while they wait, sealed, so that they go on after a restart, and what merchant_limit has counted",
+			doc: "where such logins are kept while they wait, sealed, so that they go on after a restart, and what `merchant_limit` has counted",
 			set: text(func(c *config) *string { return &c.merchant.file }),
 		},
 		{
