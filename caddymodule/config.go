@@ -171,9 +171,6 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 		Market: h.Market, ACRValues: h.ACRValues, SystemName: h.SystemName, SystemVersion: h.SystemVersion,
 		MerchantSerialNumber: h.MSN, SubscriptionKey: vipps.Secret(h.SubscriptionKey), UserinfoSubscriptionKey: h.UserinfoSubscriptionKey == onWord,
 	}
-	if h.UserinfoSubscriptionKey != "" && h.UserinfoSubscriptionKey != onWord && h.UserinfoSubscriptionKey != "off" {
-		bad("userinfo_subscription_key", "must be one of on, off")
-	}
 	if set.vipps.SystemVersion == "" {
 		set.vipps.SystemVersion = version()
 	}
@@ -188,14 +185,7 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 		LoginLimit: h.LoginLimit, LoginLimitTotal: h.LoginLimitTotal,
 		AppFlow: h.AppFlow, AppCallbackURI: h.AppCallbackURI, FinalRedirectIsApp: h.FinalRedirectIsApp == onWord,
 	}
-	if h.FinalRedirectIsApp != "" && h.FinalRedirectIsApp != onWord && h.FinalRedirectIsApp != "off" {
-		bad("final_redirect_is_app", "must be one of on, off")
-	}
-	for i, scope := range h.Scopes {
-		if strings.Contains(scope, ",") && h.Issuer == "" && !later["issuer"] { // Vipps has none such
-			bad("scopes", fmt.Sprintf("scope %d holds a comma: put blanks between scopes, as in openid name phoneNumber", i+1))
-		}
-	}
+	h.checkWords(later, bad)
 	switch {
 	case len(h.CookieKeys) > 0 && h.CookieKeysFile != "":
 		bad("cookie_keys", "is set beside cookie_keys_file: keep one of them")
@@ -212,6 +202,22 @@ func (h *Handler) resolve(later map[string]bool) (settings, []error) {
 		bad("store", "must be cookie: others are not supported in this version")
 	}
 	return set, errs
+}
+
+// checkWords looks at settings that are one word of few, and at scopes, which are words too.
+func (h *Handler) checkWords(later map[string]bool, bad func(setting, reason string)) {
+	for _, s := range [...]struct{ setting, value string }{
+		{"userinfo_subscription_key", h.UserinfoSubscriptionKey}, {"final_redirect_is_app", h.FinalRedirectIsApp},
+	} {
+		if !slices.Contains([]string{"", onWord, "off"}, s.value) {
+			bad(s.setting, "must be one of on, off")
+		}
+	}
+	for i, scope := range h.Scopes {
+		if strings.Contains(scope, ",") && h.Issuer == "" && !later["issuer"] { // Vipps has none such
+			bad("scopes", fmt.Sprintf("scope %d holds a comma: put blanks between scopes, as in openid name phoneNumber", i+1))
+		}
+	}
 }
 
 // resolveProvider says which provider is meant, and who we are to it.
