@@ -189,6 +189,7 @@ func emulatorBreaks() map[string]string {
 		emulator.BreakUserinfoHTML:          vipps.CodeInvalidResponse,
 		emulator.BreakEmailVerifiedString:   "",
 		emulator.BreakEmailVerifiedMissing:  "",
+		emulator.BreakPhoneUnverified:       "", // forwardauth keeps no such number
 		emulator.BreakEscapedNewlines:       "",
 		emulator.BreakAddressArray:          "",
 		emulator.BreakControlCharacters:     "",
