@@ -313,7 +313,11 @@ func (e *Engine) newSession(login *vipps.Login, now time.Time, landed bool) *ses
 			continue
 		}
 		if verified := login.User.PhoneNumberVerified; name == "phone_number" && verified != nil && !*verified {
-			continue // a number that anybody may have typed in is nobody's, and lists of people hold numbers
+			// A number that anybody may have typed in is nobody's, and lists of people hold numbers.
+			if e.limits.allow("phone", 1, now) {
+				e.log.Warn("a phone number is left out: the provider says that it is not verified", zap.String("cure", "have the person verify it at the provider, or list their sub"))
+			}
+			continue
 		}
 		d.Claims = append(d.Claims, claimValue{Name: name, Value: value})
 	}
