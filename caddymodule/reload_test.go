@@ -64,7 +64,7 @@ func TestSec_D15_Reload(t *testing.T) {
 			continue // and is replaced before it has answered anybody: who comes late to it is served all the same
 		}
 		before := answered.Load()
-		for deadline := time.Now().Add(10 * time.Second); answered.Load() == before && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(30 * time.Second); answered.Load() == before && time.Now().Before(deadline); {
 			time.Sleep(time.Millisecond) // this one answers somebody before the next one comes
 		}
 	}
@@ -180,7 +180,7 @@ func TestStorageAway(t *testing.T) {
 	if err := os.Remove(obstacle); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for b.once(site+"/").StatusCode != http.StatusFound {
 		if time.Now().After(deadline) {
 			t.Fatal("it doesn't mend itself")

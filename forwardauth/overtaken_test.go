@@ -3,33 +3,66 @@ package forwardauth_test
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/vippsauth/vippsauth/forwardauth"
+	"github.com/vippsauth/vippsauth/vipps"
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
+// heldCode is a way to the provider on which the answer to the exchange of a code is held up until it is let.
+type heldCode struct {
+	http.RoundTripper
+
+	hold      atomic.Bool // the next one
+	held, let chan struct{}
+}
+
+func (h *heldCode) RoundTrip(r *http.Request) (*http.Response, error) {
+	hold := strings.HasSuffix(r.URL.Path, "/oauth2/token") && h.hold.CompareAndSwap(true, false)
+	w, err := h.RoundTripper.RoundTrip(r)
+	if hold {
+		h.held <- struct{}{}
+		select {
+		case <-h.let:
+		case <-r.Context().Done(): // after ten seconds
+		}
+	}
+	return w, err
+}
+
+// newHeldLab is newLab with such a way.
+func newHeldLab(t *testing.T, change func(*forwardauth.Config)) (*lab, *heldCode) {
+	t.Helper()
+	held := &heldCode{RoundTripper: &http.Transport{DisableKeepAlives: true}, held: make(chan struct{}, 1), let: make(chan struct{})}
+	return newLab(t, func(c *forwardauth.Config) {
+		client, err := vipps.New(vipps.Config{
+			Issuer: c.Client.Issuer(), ClientID: "shop", ClientSecret: "shop secret+/=", Scopes: c.Scopes, Now: c.Now, HTTPClient: &http.Client{Transport: held},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Client = client
+		if change != nil {
+			change(c)
+		}
+	}), held
+}
+
 // slowly brings a callback in a tab of its own, where the provider takes its time over the code, and lets the others in the
 // browser go on meanwhile. Then the answer comes, with its cookies, later than everything else.
-func (b *browser) slowly(callback string, meanwhile func()) answer {
+func (b *browser) slowly(held *heldCode, callback string, meanwhile func()) answer {
 	b.t.Helper()
-	control := b.lab.vipps.Control()
-	if err := control.Delay(emulator.EndpointToken, 600*time.Millisecond); err != nil {
-		b.t.Fatal(err)
-	}
 	tab := b.tab()
-	calls := control.Calls()[emulator.EndpointToken]
+	held.hold.Store(true)
 	answers := make(chan answer, 1)
 	go func() { answers <- tab.send("GET", callback, navigation(), "") }()
-	for deadline := time.Now().Add(10 * time.Second); control.Calls()[emulator.EndpointToken] == calls; {
-		if time.Now().After(deadline) {
-			b.t.Fatal("the code isn't redeemed")
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if err := control.Delay(emulator.EndpointToken, 0); err != nil {
-		b.t.Fatal(err)
+	select {
+	case <-held.held:
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("the code isn't redeemed")
 	}
 	meanwhile()
 	select {
@@ -37,6 +70,7 @@ func (b *browser) slowly(callback string, meanwhile func()) answer {
 		b.t.Fatal("the answer came too early")
 	default:
 	}
+	close(held.let)
 	a := <-answers
 	b.store(b.lab.site.Listener.Addr().String(), a.Header["Set-Cookie"])
 	return a
@@ -51,7 +85,7 @@ func TestSec_D35_LogoutWhileTheProviderThinks(t *testing.T) {
 		for _, answers := range []string{"her", "with a fault"} {
 			t.Run(confirm+", "+answers, func(t *testing.T) {
 				t.Parallel()
-				l := newLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = confirm })
+				l, held := newHeldLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = confirm })
 				l.silent(emulator.NoDialogHit)
 				b := l.browser()
 				callback := b.begin("/tab1")
@@ -60,7 +94,7 @@ func TestSec_D35_LogoutWhileTheProviderThinks(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				a := b.slowly(callback, func() { b.post("/_vipps/logout", nil) })
+				a := b.slowly(held, callback, func() { b.post("/_vipps/logout", nil) })
 				if b.cookie("vippsauth") != "" {
 					t.Fatalf("logged in again, with %d to %s", a.StatusCode, a.Header.Get("Location"))
 				}
@@ -76,12 +110,12 @@ func TestSec_D35_LogoutWhileTheProviderThinks(t *testing.T) {
 // Attack: the same with "Not me": the page that asks is answered while another tab's silent login is about to succeed.
 func TestSec_D35_NotMeWhileTheProviderThinks(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = forwardauth.ConfirmAlways })
+	l, held := newHeldLab(t, func(c *forwardauth.Config) { c.ConfirmPerson = forwardauth.ConfirmAlways })
 	l.silent(emulator.NoDialogHit)
 	b := l.browser()
 	callback := b.begin("/tab1")
 	token := tokenOf(b.visit("/tab2"))
-	a := b.slowly(callback, func() { b.post("/_vipps/result", saying(token, "other")) })
+	a := b.slowly(held, callback, func() { b.post("/_vipps/result", saying(token, "other")) })
 	if a := b.follow(a, callback); b.cookie("vippsauth") != "" || strings.Contains(a.text, asksWho) || !strings.Contains(a.text, offersLogin) {
 		t.Errorf("after not me: %d %v\n%s", a.StatusCode, b.trail, a.text)
 	}
@@ -91,12 +125,12 @@ func TestSec_D35_NotMeWhileTheProviderThinks(t *testing.T) {
 // his session, and puts the other's in its place: he works on as somebody else without noticing.
 func TestSec_D35_AnotherLogsInWhileTheProviderThinks(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, nil)
+	l, held := newHeldLab(t, nil)
 	l.silent(emulator.NoDialogHit)
 	b := l.browser()
 	callback := b.begin("/tab1")
 	var per string
-	a := b.slowly(callback, func() {
+	a := b.slowly(held, callback, func() {
 		l.silent("error:login_required")
 		l.as(phonePer)
 		b.visit("/tab2")
@@ -114,14 +148,14 @@ func TestSec_D35_AnotherLogsInWhileTheProviderThinks(t *testing.T) {
 // login, and is not written over what it remembers since.
 func TestSec_D35_AnotherLogsInBeforeAFault(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, nil)
+	l, held := newHeldLab(t, nil)
 	l.silent(emulator.NoDialogHit)
 	b := l.browser()
 	callback := b.begin("/tab1")
 	if err := l.vipps.Control().FailNext(emulator.EndpointToken, 1, 400, `{"error":"invalid_grant"}`); err != nil {
 		t.Fatal(err)
 	}
-	a := b.slowly(callback, func() {
+	a := b.slowly(held, callback, func() {
 		l.silent("error:login_required")
 		l.as(phonePer)
 		b.visit("/tab2")
@@ -137,11 +171,11 @@ func TestSec_D35_AnotherLogsInBeforeAFault(t *testing.T) {
 // Two tabs of one person at the same time are no quarrel: both end at their pages.
 func TestTwoTabsOfOnePersonWhileTheProviderThinks(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, nil)
+	l, held := newHeldLab(t, nil)
 	l.silent(emulator.NoDialogHit)
 	b := l.browser()
 	callback := b.begin("/tab1")
-	a := b.slowly(callback, func() { b.visit("/tab2") })
+	a := b.slowly(held, callback, func() { b.visit("/tab2") })
 	if a := b.follow(a, callback); !strings.Contains(a.text, "app: GET /tab1 auth=authenticated name=Åse") || b.passed("/oauth2/auth") != 0 {
 		t.Errorf("%d %v %s", a.StatusCode, b.trail, a.text)
 	}

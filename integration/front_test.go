@@ -161,7 +161,7 @@ func serveOn(t testing.TB, port string, h http.Handler) {
 // get asks without being a browser.
 func (f *front) get(target string) answer {
 	f.t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: toLoopback}}
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: toLoopback}}
 	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, target, http.NoBody)
 	if err != nil {
 		f.t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // status is what a process that stands for the site answers to a copy of somebody's cookies.
 func (f *front) status(addr string, cookies []*http.Cookie) int {
 	f.t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, "http://"+addr+"/", http.NoBody)
 	if err != nil {
 		f.t.Fatal(err)

@@ -114,13 +114,13 @@ func run(t *testing.T, o *outbox.Outbox) (stop func()) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 500 {
+	for range 1500 {
 		if ok() {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatalf("%s did not come about in ten seconds", what)
+	t.Fatalf("%s did not come about in half a minute", what)
 }
 
 func files(t *testing.T, dir string) []string {

@@ -28,7 +28,7 @@ func TestHandshakesFillNoLog(t *testing.T) {
 		c.merchant.authority = filepath.Join(ours.dir, "Authority.pem")
 	}, zap.New(core))
 	for i := range 60 {
-		conn, err := net.DialTimeout("tcp", s.tls, time.Second)
+		conn, err := net.DialTimeout("tcp", s.tls, 30*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

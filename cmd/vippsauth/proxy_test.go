@@ -51,12 +51,12 @@ func sidecarTo(t *testing.T, app http.Handler, trusted ...string) *httptest.Serv
 // raw sends bytes as they are, and returns the answer.
 func raw(t *testing.T, srv *httptest.Server, request string) *http.Response {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", srv.Listener.Addr().String(), 5*time.Second)
+	conn, err := net.DialTimeout("tcp", srv.Listener.Addr().String(), 30*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, request); err != nil {

@@ -71,7 +71,7 @@ func TestMerchantPollsOverlap(t *testing.T) {
 	t.Parallel()
 	s := startMerchant(t, func(c *emulator.Config) { c.Now = time.Now })
 	id := begin(t, s)
-	if err := s.Control().Delay(emulator.EndpointToken, 100*time.Millisecond); err != nil {
+	if err := s.Control().Delay(emulator.EndpointToken, 1500*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan answer, 2)
@@ -351,12 +351,12 @@ func TestMerchantAuto(t *testing.T) {
 		}
 	}
 	auto("", -1, "")
-	auto(aase, 50*time.Millisecond, "")
+	auto(aase, 2*time.Second, "")
 	id := begin(t, s)
 	if m := login(t, s, id); m.State != "waiting" {
 		t.Errorf("%+v", m)
 	}
-	for deadline := time.Now().Add(5 * time.Second); login(t, s, id).State == "waiting" && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); login(t, s, id).State == "waiting" && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if m := login(t, s, id); m.State != "approved" {
