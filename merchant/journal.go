@@ -21,6 +21,8 @@ const (
 	compactAt  = 1024                    // lines that a journal has at least before it is written anew
 )
 
+const heldByAnother = "another process holds the journal of merchant logins: without it, those under way here are lost in a restart; trying again"
+
 // journal keeps the logins under way for after a restart. What a login says of a person it never holds. A nil journal keeps
 // nothing.
 //
@@ -199,7 +201,7 @@ func (j *journal) open(ctx context.Context, l *Logins) bool {
 			j.complain("the journal of merchant logins can't be read: after a restart those under way now are lost; trying again", err)
 		} else if j.now().Sub(since) > settleTime {
 			j.settle()
-			j.complain("another process holds the journal of merchant logins: without it, those under way here are lost in a restart; trying again", nil)
+			j.complain(heldByAnother, nil)
 		}
 		select {
 		case <-ctx.Done():
@@ -248,8 +250,14 @@ func (j *journal) write(l *Logins) {
 	if b != nil {
 		defer close(b.done)
 	}
-	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted+len(j.foreign)) || !ondisk.IsAt(j.file.file, j.file.path) {
+	if j.lines > compactAt && j.lines > 2*(l.underWay()+j.counted+len(j.foreign)) {
 		j.anew = true
+	}
+	if !ondisk.IsAt(j.file.file, j.file.path) {
+		j.anew = true
+		if j.taken() {
+			return
+		}
 	}
 	if j.anew {
 		j.rewrite(l)
@@ -278,6 +286,21 @@ func (j *journal) write(l *Logins) {
 		return
 	}
 	j.lines += len(b.records)
+}
+
+// taken reports whether another process has put a file of its own in the place of ours, which it keeps: two that wrote over each other's would
+// both lose all.
+func (j *journal) taken() bool {
+	file, err := openJournal(j.path)
+	if err != nil {
+		return false // writing says why
+	}
+	if file != nil {
+		file.close()
+		return false
+	}
+	j.complain(heldByAnother, nil)
+	return true
 }
 
 // rewrite writes all that is under way into a new file, which takes the old one's place. What was in a batch is in it.

@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/vippsauth/vippsauth/internal/ondisk"
 	"github.com/vippsauth/vippsauth/merchant"
 	"github.com/vippsauth/vippsauth/session"
@@ -160,6 +163,51 @@ func TestUnfinishedJournalsGo(t *testing.T) {
 			if _, err := os.Stat(name); err != nil {
 				t.Errorf("%s is gone", filepath.Base(name))
 			}
+		}
+	})
+}
+
+// Fault: the file is removed under a process while another waits for it, as when two instances overlap and somebody tidies up. The one that waits
+// makes a new file, and both wrote theirs over the other's every few seconds. One has it; the other says so, and has it again afterwards.
+func TestTwoProcessesDoNotFightForAJournal(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no such locks")
+	}
+	file := filepath.Join(t.TempDir(), "merchant_logins")
+	synctest.Test(t, func(t *testing.T) {
+		op := newProvider(t)
+		core, logs := observer.New(zap.DebugLevel)
+		l := newLab(t, op, func(c *merchant.Config) { c.File, c.Logger = file, zap.New(core) })
+		synctest.Wait()
+		mine, stopFirst := l.begin("till", kari), l.cancel
+		l.start()
+		time.Sleep(time.Second)
+		before := logs.FilterMessageSnippet("another process").Len()
+		time.Sleep(30 * time.Millisecond) // between two looks of either
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(110 * time.Millisecond)
+		l.begin("till", "4712345679")
+		time.Sleep(time.Second)
+		taken := infoOf(t, file)
+		for range 30 {
+			time.Sleep(time.Second)
+			if !os.SameFile(taken, infoOf(t, file)) {
+				t.Fatal("the first takes it away again")
+			}
+		}
+		if logs.FilterMessageSnippet("another process").Len() == before {
+			t.Error("nobody was told")
+		}
+		l.cancel()
+		time.Sleep(10 * time.Second)
+		stopFirst()
+		l.start()
+		synctest.Wait()
+		if got := l.state("till", mine.ID); got.State != merchant.Pending {
+			t.Errorf("the first, once it has the file again: %s", got.State)
 		}
 	})
 }
