@@ -96,7 +96,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request, caller, id string) 
 	if err := noBody(r); err != nil {
 		return err
 	}
-	if err := a.logins.Cancel(caller, id); err != nil {
+	if err := a.logins.Cancel(r.Context(), caller, id); err != nil {
 		return err
 	}
 	neverCache(w.Header())

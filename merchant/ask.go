@@ -83,8 +83,9 @@ func (l *Logins) Take(caller, id string) (*vipps.Login, error) {
 
 // Cancel ends a login: nobody asks the provider about it any more, and its result, if there is one, is forgotten. The
 // message in the person's app stays; the provider offers nothing to take it back. One that has ended stays as it is, and so
-// does one that was lost. With a journal it waits for the disk, or what was canceled would go on after a crash.
-func (l *Logins) Cancel(caller, id string) error {
+// does one that was lost. With a journal it waits for the disk, a moment at most and no longer than ctx, or what was canceled
+// would go on after a crash.
+func (l *Logins) Cancel(ctx context.Context, caller, id string) error {
 	e, g, err := l.find(nil, caller, id)
 	switch {
 	case errors.Is(err, ErrLost):
@@ -101,7 +102,7 @@ func (l *Logins) Cancel(caller, id string) error {
 		kept = l.end(e, Canceled, "")
 	}
 	l.mu.Unlock()
-	kept.wait(context.Background())
+	kept.wait(ctx)
 	return nil
 }
 

@@ -71,7 +71,7 @@ func TestSec_A145_NoOracleInASecondStart(t *testing.T) {
 				got := l.state("till", id)
 				seen[phone] = append(seen[phone], look{got.State, got.Reason})
 			}
-			if err := l.Cancel("till", second.ID); err != nil {
+			if err := l.Cancel(t.Context(), "till", second.ID); err != nil {
 				t.Fatal(err)
 			}
 			canceled, beside := l.state("till", second.ID), l.state("another till", others.ID)
@@ -124,7 +124,7 @@ func TestSec_A149_D30_NoPollForWhoWaitedTooLong(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		for _, id := range ids[count/2:] {
-			if err := l.Cancel("till", id); err != nil {
+			if err := l.Cancel(t.Context(), "till", id); err != nil {
 				t.Fatal(err)
 			}
 		}

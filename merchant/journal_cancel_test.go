@@ -26,7 +26,7 @@ func TestSec_A150_D30_CanceledIsCanceledOverAPowerCut(t *testing.T) {
 				r.ReturnTo = "https://shop.example/thanks"
 			}
 			s := l.beginWith("till", r)
-			if err := l.Cancel("till", s.ID); err != nil {
+			if err := l.Cancel(t.Context(), "till", s.ID); err != nil {
 				t.Fatal(err)
 			}
 			onDisk := copyOf(t, file) // as a power cut leaves it
@@ -54,7 +54,7 @@ func TestSec_A150_D30_CanceledBeforeTheJournalIsRead(t *testing.T) {
 		canceled, other := old.begin("till", kari), old.begin("till", "4712345672")
 		time.Sleep(time.Second)
 		l := newLab(t, op, func(c *merchant.Config) { c.Keys, c.File = old.cfg.Keys, file })
-		if err := l.Cancel("till", canceled.ID); err != nil {
+		if err := l.Cancel(t.Context(), "till", canceled.ID); err != nil {
 			t.Fatal(err)
 		}
 		if got := l.state("till", other.ID); got.State != merchant.Lost {

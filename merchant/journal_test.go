@@ -55,7 +55,7 @@ func TestJournal(t *testing.T) {
 		s := l.begin("till", kari)
 		browser := l.beginWith("till", merchant.Request{Phone: "4712345671", ReturnTo: "https://shop.example/thanks"})
 		over := l.begin("till", "4712345672")
-		if err := l.Cancel("till", over.ID); err != nil {
+		if err := l.Cancel(t.Context(), "till", over.ID); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -269,7 +269,7 @@ func TestJournalStaysSmall(t *testing.T) {
 		stays := l.begin("another till", kari)
 		for range 2000 {
 			s := l.begin("till", kari)
-			if err := l.Cancel("till", s.ID); err != nil {
+			if err := l.Cancel(t.Context(), "till", s.ID); err != nil {
 				t.Fatal(err)
 			}
 		}

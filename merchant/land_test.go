@@ -116,7 +116,7 @@ func TestSec_A156_LandingsAreOursAndOnce(t *testing.T) {
 			elsewhere := browserLab(t, op)
 			elsewhere.beginWith("till", merchant.Request{Phone: "4712345670", ReturnTo: thanks})
 			canceled := l.beginWith("till", merchant.Request{Phone: "4712345671", ReturnTo: thanks})
-			if err := l.Cancel("till", canceled.ID); err != nil {
+			if err := l.Cancel(t.Context(), "till", canceled.ID); err != nil {
 				t.Fatal(err)
 			}
 			for _, tc := range []struct {
@@ -273,7 +273,7 @@ func TestConsentsComeFirst(t *testing.T) {
 		s = l.begin("till", "4712345671")
 		op.says("4712345671", "yes")
 		time.Sleep(7 * time.Second)
-		if err := l.Cancel("till", s.ID); err != nil {
+		if err := l.Cancel(t.Context(), "till", s.ID); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)

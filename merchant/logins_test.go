@@ -155,7 +155,7 @@ func TestSec_A150_IDsAreTheCallersOwn(t *testing.T) {
 			if _, err := l.Take(ask.caller, ask.id); !errors.Is(err, merchant.ErrUnknown) {
 				t.Errorf("%s: Take: %v", name, err)
 			}
-			if err := l.Cancel(ask.caller, ask.id); !errors.Is(err, merchant.ErrUnknown) {
+			if err := l.Cancel(t.Context(), ask.caller, ask.id); !errors.Is(err, merchant.ErrUnknown) {
 				t.Errorf("%s: Cancel: %v", name, err)
 			}
 		}
@@ -181,10 +181,10 @@ func TestSec_A150_IDsAreTheCallersOwn(t *testing.T) {
 		if _, err := l.Take("till-1", s.ID); !errors.Is(err, merchant.ErrLost) {
 			t.Errorf("Take after a restart: %v", err)
 		}
-		if err := l.Cancel("till-1", s.ID); err != nil || l.state("till-1", s.ID).State != merchant.Lost {
+		if err := l.Cancel(t.Context(), "till-1", s.ID); err != nil || l.state("till-1", s.ID).State != merchant.Lost {
 			t.Errorf("Cancel after a restart: %v", err)
 		}
-		if err := l.Cancel("till-2", s.ID); !errors.Is(err, merchant.ErrUnknown) {
+		if err := l.Cancel(t.Context(), "till-2", s.ID); !errors.Is(err, merchant.ErrUnknown) {
 			t.Errorf("another's Cancel after a restart: %v", err)
 		}
 		if _, err := l.Wait(t.Context(), "till-2", s.ID, ""); !errors.Is(err, merchant.ErrUnknown) {
@@ -258,13 +258,13 @@ func TestCancel(t *testing.T) {
 		waits := make(chan merchant.Status, 1)
 		go func() { waits <- l.until("till", s.ID) }()
 		synctest.Wait()
-		if err := l.Cancel("till", s.ID); err != nil {
+		if err := l.Cancel(t.Context(), "till", s.ID); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-waits; got.State != merchant.Canceled || got.Reason != "" {
 			t.Errorf("%s %q", got.State, got.Reason)
 		}
-		if err := l.Cancel("till", s.ID); err != nil {
+		if err := l.Cancel(t.Context(), "till", s.ID); err != nil {
 			t.Errorf("again: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -287,7 +287,7 @@ func TestCancel(t *testing.T) {
 		// One that was approved, and whose caller doesn't want to know.
 		op.says("", "yes")
 		l.until("till", newer.ID)
-		if err := l.Cancel("till", newer.ID); err != nil {
+		if err := l.Cancel(t.Context(), "till", newer.ID); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := l.Take("till", newer.ID); !errors.Is(err, merchant.ErrNoResult) {

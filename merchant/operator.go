@@ -115,7 +115,7 @@ func (p *operatorPage) start(w http.ResponseWriter, r *http.Request) {
 
 // cancel ends a login, and shows that it has ended.
 func (p *operatorPage) cancel(w http.ResponseWriter, r *http.Request) {
-	if err := p.api.logins.Cancel(p.who.caller(), p.id); err != nil {
+	if err := p.api.logins.Cancel(r.Context(), p.who.caller(), p.id); err != nil {
 		p.failed(w, r, err, formView{})
 		return
 	}

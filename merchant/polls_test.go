@@ -80,7 +80,7 @@ func TestSec_A149_PollsEndAndDontOverlap(t *testing.T) {
 			l := newLab(t, op, nil)
 			s := l.begin("till", kari)
 			time.Sleep(6 * time.Second)
-			if err := l.Cancel("till", s.ID); err != nil {
+			if err := l.Cancel(t.Context(), "till", s.ID); err != nil {
 				t.Fatal(err)
 			}
 			polls := len(op.of(kari).polls)
@@ -295,7 +295,7 @@ func TestSec_A154_B037_LimitsArePerPersonAndCaller(t *testing.T) {
 						op.says(kari, "yes")
 					}
 					time.Sleep(100 * time.Millisecond)
-					if err := l.Cancel(caller, s.ID); err != nil {
+					if err := l.Cancel(t.Context(), caller, s.ID); err != nil {
 						t.Fatal(err)
 					}
 				}

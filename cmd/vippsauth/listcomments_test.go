@@ -10,12 +10,12 @@ import (
 // of them must not count any more, nor the first with the # in front, which whoever knows it guesses.
 func TestSec_A206_SecretsThatWereTakenOutDoNotCount(t *testing.T) {
 	t.Parallel()
-	const leaked, other, new = "leaked-AAAAAAAAAAAAAAAA", "leaked-BBBBBBBBBBBBBBBB", "fresh-CCCCCCCCCCCCCCCCC"
+	const leaked, other, fresh = "leaked-AAAAAAAAAAAAAAAA", "leaked-BBBBBBBBBBBBBBBB", "fresh-CCCCCCCCCCCCCCCCC"
 	for content, want := range map[string][]string{
-		"# leaked in November, of the old shop\n" + new + "\n": {new},
-		"#" + leaked + "," + other + "\n" + new + "\n":         {new},
-		new + "\r\n  # " + leaked + "\r\n":                     {new},
-		"#" + leaked + "\n":                                    nil, // which says so, and doesn't receive without a secret
+		"# leaked in November, of the old shop\n" + fresh + "\n": {fresh},
+		"#" + leaked + "," + other + "\n" + fresh + "\n":         {fresh},
+		fresh + "\r\n  # " + leaked + "\r\n":                     {fresh},
+		"#" + leaked + "\n":                                      nil, // which says so, and doesn't receive without a secret
 	} {
 		c, rep := load(sources{environ: []string{"VIPPSAUTH_WEBHOOK_SECRETS_FILE=" + write(t, "secrets", content)}})
 		var got []string
