@@ -43,7 +43,7 @@ func TestSec_A132_StoreThatHangs(t *testing.T) {
 	if a := b.click("/_vipps/logout", nil); !strings.Contains(a.text, notKept) {
 		t.Errorf("%d %s", a.StatusCode, a.text)
 	}
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > 10*time.Second { // one and a half as a rule
 		t.Errorf("the logout takes %s", took)
 	}
 	if l.opensIn(l.engine, stolen) {
@@ -52,13 +52,22 @@ func TestSec_A132_StoreThatHangs(t *testing.T) {
 	cancel()
 	begin = time.Now()
 	<-done
-	if took := time.Since(begin); took > 4*time.Second {
+	if took := time.Since(begin); took > 20*time.Second { // two as a rule
 		t.Errorf("stopping takes %s", took)
 	}
-	b = l.loggedIn(phoneAase)
-	begin = time.Now()
-	if a := b.post("/_vipps/logout", nil); !strings.HasSuffix(a.Header.Get("Location"), "?kept=not-yet") || time.Since(begin) > 1400*time.Millisecond {
-		t.Errorf("after the keeper has stopped: to %s after %s, though nobody is there to wait for", a.Header.Get("Location"), time.Since(begin))
+	quickest := time.Hour
+	for range 5 { // of which a busy machine may hold some up
+		b = l.loggedIn(phoneAase)
+		begin = time.Now()
+		if a := b.post("/_vipps/logout", nil); !strings.HasSuffix(a.Header.Get("Location"), "?kept=not-yet") {
+			t.Errorf("after the keeper has stopped: to %s", a.Header.Get("Location"))
+		}
+		if quickest = min(quickest, time.Since(begin)); quickest < time.Second {
+			break
+		}
+	}
+	if quickest > 1400*time.Millisecond {
+		t.Errorf("after the keeper has stopped each logout takes %s and more, though nobody is there to wait for", quickest)
 	}
 }
 

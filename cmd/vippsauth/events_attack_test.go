@@ -43,7 +43,7 @@ func TestADiskThatHangsHoldsUpNoLogin(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if took := time.Since(began); took > keepTime+2*time.Second || putting.Load() != mostKeeping {
+	if took := time.Since(began); took > keepTime+20*time.Second || putting.Load() != mostKeeping {
 		t.Errorf("it took %v, and %d wait", took, putting.Load())
 	}
 	close(mended)
