@@ -141,7 +141,7 @@ func vippsSettings() []setting {
 		},
 		{
 			key: "market", group: g, values: "`NO`, `DK`, `FI`, `SE`", note: "none",
-			doc: "the country whose app people have: the brand that pages name and look like, here and at Vipps; the language of ours where the browser asks for none of them; and whose phone numbers may stand without a country code",
+			doc: "the country whose app people have: the brand that pages name and look like, here and at Vipps; the language of our own pages where the browser asks for none that they speak; and whose phone numbers may stand without a country code",
 			set: oneOf(func(c *config) *string { return &c.market }, "NO", "DK", "FI", "SE"),
 		},
 		{
