@@ -167,12 +167,12 @@ func TestSec_A132_StorageThatHangs(t *testing.T) {
 	k.use(hangingStorage{}, zap.New(core))
 	begin := time.Now()
 	k.start()
-	if took := time.Since(begin); took > 3*time.Second || logs.FilterMessageSnippet("takes too long").Len() != 1 {
+	if took := time.Since(begin); took > 10*time.Second || logs.FilterMessageSnippet("takes too long").Len() != 1 {
 		t.Errorf("the start takes %s, and the log says %v", took, logs.All())
 	}
 	begin = time.Now()
 	k.stop()
-	if took := time.Since(begin); took > 4*time.Second {
+	if took := time.Since(begin); took > 12*time.Second {
 		t.Errorf("the stop takes %s", took)
 	}
 	newKeptRevocations(forwardauth.NewState()).stop() // one that was never started stops too
