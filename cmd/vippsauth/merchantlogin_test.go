@@ -10,10 +10,9 @@ import (
 	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
-// The two commands for phone numbers, with the emulator as the issuer: a number without a country code is the market's, answers are
-// exit codes and one line, and what is wrong is said with its cure.
-func TestPhoneCommands(t *testing.T) {
-	t.Parallel()
+// phonesThatAnswer is an emulator for the client "till", in which 4790000001 approves at once and 4790000002 declines.
+func phonesThatAnswer(t *testing.T) *emulator.Server {
+	t.Helper()
 	emu, err := emulator.Start("127.0.0.1:0", emulator.Config{
 		RSABits: 1024, Clients: []emulator.Client{{ID: "till", Secret: "not-a-secret", Name: "Butikken", AuthMethod: emulator.AuthBasic}},
 	})
@@ -29,6 +28,14 @@ func TestPhoneCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return emu
+}
+
+// The two commands for phone numbers, with the emulator as the issuer: a number without a country code is the market's, answers are
+// exit codes and one line, and what is wrong is said with its cure.
+func TestPhoneCommands(t *testing.T) {
+	t.Parallel()
+	emu := phonesThatAnswer(t)
 	for name, tt := range map[string]struct {
 		args   []string // variables may stand in front
 		code   int

@@ -9,28 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/vippsauth/vippsauth/vipps/emulator"
 )
 
 // A number on a command line is seen in the list of processes. From the variable, from standard input and, of a customer token, from a
 // file, it is the same login; the variable was refused once, as a setting that nobody knows.
 func TestWhoLogsInComesFromElsewhereToo(t *testing.T) {
 	t.Parallel()
-	emu, err := emulator.Start("127.0.0.1:0", emulator.Config{
-		RSABits: 1024, Clients: []emulator.Client{{ID: "till", Secret: "not-a-secret", Name: "Butikken", AuthMethod: emulator.AuthBasic}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = emu.Close() })
-	if err := emu.Control().MerchantInterval(time.Second); err != nil {
-		t.Fatal(err)
-	}
-	if err := emu.Control().MerchantAuto("4790000001", 0, ""); err != nil {
-		t.Fatal(err)
-	}
+	emu := phonesThatAnswer(t)
 	token := func() string {
 		t.Helper()
 		code, err := emu.Control().CustomerToken("4790000001")
