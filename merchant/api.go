@@ -114,6 +114,7 @@ func (a *API) Stop() { a.streams.stop() }
 // ServeHTTP answers callers that show a token.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.originOf(r) == "" {
+		leaveBody(w, r)
 		a.refuse(w, r, errMisdirected)
 		return
 	}
@@ -183,6 +184,7 @@ func (o *operation) match(path string) (id string, ok bool) {
 // be escaped.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, who func(http.Header) (string, bool)) {
 	if a.isCrossOrigin(r) {
+		leaveBody(w, r)
 		a.refuse(w, r, errCrossOrigin)
 		return
 	}
@@ -194,10 +196,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, who func(http.Header
 			continue
 		}
 		caller, known := "", o.public
-		if !known {
-			if caller, known = a.authenticated(w, r, who); !known {
-				return
-			}
+		if known {
+			leaveBody(w, r)
+		} else if caller, known = a.authenticated(w, r, who); !known {
+			return
 		}
 		if o.method == r.Method {
 			if err := o.serve(a, w, r, caller, id); err != nil {
@@ -222,6 +224,7 @@ func (a *API) authenticated(w http.ResponseWriter, r *http.Request, who func(htt
 	if caller, ok = who(r.Header); ok {
 		return caller, true
 	}
+	leaveBody(w, r)
 	if wait := a.strikes.count(a.peer(r), a.now()); wait > 0 {
 		a.refuse(w, r, tooMany("too many requests without the token of a caller came from this address", wait))
 		return "", false

@@ -105,10 +105,6 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch answer.status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="vippsauth merchant"`)
-		if r.ContentLength != 0 {
-			h.Set("Connection", "close") // or the answer would wait for a stranger's body, and then the connection
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
-		}
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", answer.allow)
 	case http.StatusRequestEntityTooLarge:
@@ -118,6 +114,14 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Retry-After", strconv.Itoa(seconds(answer.retryAfter)))
 	}
 	writeJSON(w, r, answer.status, answer)
+}
+
+// leaveBody has the body of somebody who isn't known left alone: the answer would wait for it, and then the connection.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second)) // always there on a connection of net/http
+	}
 }
 
 // seconds rounds up, so that nobody comes back too early.
