@@ -163,11 +163,24 @@ func (l *Logins) count(ctx context.Context, caller, who string) error {
 // limited counts a refusal.
 func (l *Logins) limited(e *LimitError) error {
 	l.metrics.limited.WithLabelValues(e.Limit).Inc()
-	cure := map[string]string{
-		limitPhone: "raise merchant_limit if they are meant to be", limitCaller: "raise merchant_caller_limit if one caller has so many customers",
-	}[e.Limit]
-	l.warn("limit "+e.Limit, "merchant logins are refused: there are too many", zap.String("limit", e.Limit), zap.String("cure", cure))
+	l.warn("limit "+e.Limit, "merchant logins are refused: there are too many", zap.String("limit", e.Limit), zap.String("cure", cureOf(e.Limit)))
 	return e
+}
+
+// cureOf is what an operator can do about a limit.
+func cureOf(limit string) string {
+	switch limit {
+	case limitPhone:
+		return "raise merchant_limit if they are meant to be"
+	case limitCaller:
+		return "raise merchant_caller_limit if one caller has so many customers"
+	case limitWaiting:
+		return "see which caller starts so many: more wait, or were started a short time ago, than can be kept"
+	case limitProvider:
+		return "start fewer: Vipps takes no more"
+	default:
+		return "see who sends so many browsers to the page where such logins end"
+	}
 }
 
 // refusal is what a caller is told of the provider's error.
