@@ -360,16 +360,11 @@ func (l *Logins) restore(r record) bool {
 	if e.pending != nil && l.waiting[e.pending.AuthReqID] != nil {
 		return false
 	}
-	// From here on its end is measured by a clock that nobody can set.
-	e.expires = now.Add(r.expires.Sub(now))
-	if e.pending != nil {
-		e.pending.Expires = now.Add(e.pending.Expires.Sub(now))
-	}
+	e.goesOn(now)
 	// Of somebody who said no meanwhile nothing is known before the first poll.
 	if !e.decline.IsZero() {
 		e.decline = l.declineAt(now, 0)
 	}
-	e.goesOn(now)
 	l.add(e, now)
 	return true
 }
@@ -382,9 +377,6 @@ func (e *entry) goesOn(now time.Time) {
 		e.created = now
 	}
 	e.expires = now.Add(min(e.expires.Sub(now), life))
-	if !e.decline.IsZero() {
-		e.decline = now.Add(min(e.decline.Sub(now), declineAfter+declineSpread))
-	}
 	if e.pending != nil {
 		e.pending.Expires = now.Add(min(e.pending.Expires.Sub(now), life))
 	}
