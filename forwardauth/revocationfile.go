@@ -211,6 +211,7 @@ func (f *RevocationFile) replace(text []byte, old fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
+	ondisk.RemoveUnfinished(path)                                                 // whoever was writing one had the lock, and is gone
 	fresh, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new") // mode 0600
 	if err != nil {
 		return err

@@ -114,18 +114,25 @@ func TestSec_A132_TornFile(t *testing.T) {
 	}
 }
 
-// What is over goes when the file is compacted, and a file with nothing over is left alone.
+// What is over goes when the file is compacted, and so does what a process left that was killed while it did so. A file with nothing over
+// is left alone.
 func TestRevocationFileCompact(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "file")
 	f := forwardauth.NewRevocationFile(path)
 	saveLines(t, f, revocationLines(100, fileEpoch.AddDate(-2, 0, 0)))
 	saveLines(t, f, revocationLines(5, fileEpoch))
+	if err := os.WriteFile(path+".2718281828.new", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := f.Compact(t.Context(), fileEpoch); err != nil {
 		t.Fatal(err)
 	}
 	if lines, _ := loadAll(t, f); len(lines) != 5 {
 		t.Errorf("%d lines", len(lines))
+	}
+	if names, _ := filepath.Glob(path + ".*"); len(names) != 0 {
+		t.Errorf("left behind: %q", names)
 	}
 	before, err := os.Stat(path)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/vippsauth/vippsauth/internal/ondisk"
@@ -43,36 +42,8 @@ func openJournal(path string) (*journalFile, error) {
 		_ = file.Close() // nothing was written
 		return nil, err
 	}
-	f.tidy()
+	ondisk.RemoveUnfinished(path)
 	return f, nil
-}
-
-// tidy takes away what processes left that were killed while they wrote the file anew. Whoever still writes one holds its lock.
-func (f *journalFile) tidy() {
-	path, err := filepath.EvalSymlinks(f.path)
-	if err != nil {
-		return
-	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		return // it need not be readable
-	}
-	for _, entry := range entries {
-		middle, ours := strings.CutPrefix(entry.Name(), filepath.Base(path)+".")
-		middle, fresh := strings.CutSuffix(middle, ".new")
-		if !ours || !fresh || middle == "" || strings.Trim(middle, "0123456789") != "" || !entry.Type().IsRegular() {
-			continue
-		}
-		name := filepath.Join(filepath.Dir(path), entry.Name())
-		left, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			continue
-		}
-		if busy, err := ondisk.TryLock(left); err == nil && !busy {
-			_ = os.Remove(name) // or at the next start
-		}
-		_ = left.Close() // nothing was written
-	}
 }
 
 func (f *journalFile) close() { _ = f.file.Close() } // what was written is on the disk already; closing unlocks
