@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +72,34 @@ func (s *server) tryLoad(options, sites string) error {
 	if failure != "" {
 		return fmt.Errorf("adapting: %s", failure)
 	}
-	return caddy.Load(config, true)
+	if err := caddy.Load(config, true); err != nil {
+		return err
+	}
+	oneListenerEach(s.t, sites)
+	return nil
+}
+
+// oneListenerEach waits until the configuration before has let go of the ports that are named in a new one. Caddy opens each port anew and
+// closes the old one in the background; who is waiting there then is cut off.
+func oneListenerEach(t *testing.T, sites string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`:(\d{5})\b`).FindAllStringSubmatch(sites, -1) {
+		port, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		listens := regexp.MustCompile(fmt.Sprintf(`(?m)^ *\d+: [0-9A-F]+:%04X [0-9A-F]+:0000 0A `, port))
+		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+			n := 0
+			for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} { // Linux only: elsewhere nothing is waited for
+				text, _ := os.ReadFile(table)
+				n += len(listens.FindAll(text, -1))
+			}
+			if n <= 1 {
+				break
+			}
+		}
+	}
 }
 
 func (s *server) logs() string {
