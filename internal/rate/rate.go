@@ -58,10 +58,12 @@ type Bucket struct {
 func (b *Bucket) Take(l Limit, now time.Time) (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	after, wait := l.Take(b.full.Sub(now))
+	full := min(b.full.Sub(now), l.Period) // beyond it the clock was turned back
+	after, wait := l.Take(full)
 	if wait == 0 {
-		b.full = now.Add(after)
+		full = after
 	}
+	b.full = now.Add(full)
 	return wait
 }
 
