@@ -8,8 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/vippsauth/vippsauth/outbox"
 	"github.com/vippsauth/vippsauth/vipps"
@@ -55,6 +59,38 @@ func TestAnEventThatBreaksItsReceiverHoldsUpNoOther(t *testing.T) {
 			eventually(t, "nothing but the odd one is kept", func() bool { return len(files(t, dir)) == 1 && o.Waiting() == 1 })
 		})
 	}
+}
+
+// Attack: the receiver refuses all that comes, as where its secret is another, and thousands wait. It is asked at a pace, as one that is away
+// is, and not about each of them at once; when it takes them again none is lost.
+func TestAReceiverThatRefusesEverythingIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	const many = 300
+	rc, dir := newReceiver(t), t.TempDir()
+	var mended atomic.Bool
+	rc.status = func(int, string) int {
+		if mended.Load() {
+			return http.StatusOK
+		}
+		return http.StatusUnauthorized
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	o := open(t, outbox.Config{URL: rc.url, Dir: dir, Secret: rc.secret, Keys: newKeys(t), Logger: zap.New(core)})
+	for i := range many {
+		if err := o.Put(t.Context(), "consents.given", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, o)
+	eventually(t, "the log says that it is the receiver", func() bool {
+		return logs.FilterMessageSnippet("the receiver of events is away").Len() > 0
+	})
+	eventually(t, "another attempt, a second later", func() bool { return rc.attempts() > 11 })
+	if n := rc.attempts(); n > 20 { // five of these would be half a minute of pauses
+		t.Errorf("%d attempts", n)
+	}
+	mended.Store(true)
+	eventually(t, "delivery of all", func() bool { return len(rc.taken()) == many })
 }
 
 // Attack: events are put while the directory is looked at. None is overlooked until the next look, a minute later, and none is taken up twice:

@@ -27,6 +27,7 @@ const (
 	secretPrefix = "whsec_"
 	lookEvery    = time.Minute      // for events of other processes
 	maxPause     = 15 * time.Minute // while the receiver is away
+	mostRefused  = 10               // one after another: beyond, it is the receiver's fault, and not that of an event
 )
 
 // delays are those before the second attempt at an event that its receiver refuses, and so on; the last one stays.
@@ -55,8 +56,8 @@ func httpClient(hc *http.Client) *http.Client {
 }
 
 // Run delivers events until ctx ends. It sends one at a time, the oldest first. Each that isn't taken is tried again later and later.
-// While the receiver seems to be away, attempts are spaced, a second at first and a quarter of an hour at most; each is at another event,
-// and a fresh one brings another at once, since it may be one event only that the receiver stumbles over.
+// While the receiver seems to be away, or refuses one event after another, attempts are spaced, a second at first and a quarter of an hour
+// at most; each is at another event, and a fresh one brings another at once, since it may be one event only that the receiver stumbles over.
 func (o *Outbox) Run(ctx context.Context) {
 	defer o.http.CloseIdleConnections()
 	pause, looked, told := time.Duration(0), o.cfg.Now(), time.Time{}
@@ -72,7 +73,6 @@ func (o *Outbox) Run(ctx context.Context) {
 			if away := o.attempt(ctx, name); away != nil && ctx.Err() == nil {
 				pause = min(max(2*pause, time.Second), maxPause)
 				wait = pause
-				o.metrics.failed.Inc()
 				if now := o.cfg.Now(); now.Sub(told) >= min(pause, time.Minute) {
 					told = now
 					o.tellAway(away, o.pauseBeforeNext(wait))
@@ -109,8 +109,8 @@ func (o *Outbox) sleep(ctx context.Context, d time.Duration) bool {
 	return true
 }
 
-// attempt sends one event. It returns an error when the receiver seems to be away, and nil when it has taken the event, or refused
-// this one. Until the next attempt at this one others have their turn.
+// attempt sends one event. It returns an error when the receiver seems to be away, or refuses whatever comes, and nil when it has taken the
+// event, or refused this one. Until the next attempt at this one others have their turn.
 func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
 	body, err := o.load(name)
 	switch {
@@ -125,9 +125,13 @@ func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
 	switch {
 	case err != nil:
 		o.later(name, whileAway)
+		if ctx.Err() == nil {
+			o.metrics.failed.Inc()
+		}
 		return err
 	case status >= 200 && status < 300:
 		o.metrics.delivered.Inc()
+		o.refused = 0
 		if err := os.Remove(o.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			o.log.Error("a delivered event can't be removed and will be sent again", zap.Error(err), zap.String("mend", "make consent_dir writable"))
 			o.postpone(name, nil, false)
@@ -137,10 +141,14 @@ func (o *Outbox) attempt(ctx context.Context, name string) (away error) {
 		return nil
 	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
 		o.later(name, whileAway)
+		o.metrics.failed.Inc()
 		return fmt.Errorf("it answers with status %d", status)
 	default:
 		o.postpone(name, fmt.Errorf("the receiver refuses it with status %d", status), false)
-		return nil
+		if o.refused++; o.refused <= mostRefused {
+			return nil
+		}
+		return fmt.Errorf("it refuses one event after another, the last with status %d", status)
 	}
 }
 

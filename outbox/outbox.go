@@ -70,7 +70,8 @@ type Outbox struct {
 	log     *zap.Logger
 	metrics *metrics
 
-	fresh chan struct{} // something was put
+	fresh   chan struct{} // something was put
+	refused int           // one after another, so far; of Run alone
 
 	mu   sync.Mutex
 	wait map[string]*waiting // by the name of its file
