@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,18 +74,18 @@ func TestJournalCountsFromAWrongClock(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "merchant_logins")
 	synctest.Test(t, func(t *testing.T) {
 		op := newProvider(t)
-		ahead := time.Duration(0)
+		var ahead atomic.Int64
 		l := newLab(t, op, func(c *merchant.Config) {
 			c.File, c.PhoneLimit = file, "1/10m"
-			c.Now = func() time.Time { return time.Now().Add(ahead) }
+			c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		})
-		ahead = 5 * 365 * 24 * time.Hour
+		ahead.Store(int64(5 * 365 * 24 * time.Hour))
 		l.cancel()
 		l.start()
 		synctest.Wait()
 		l.begin("till", kari)
 		l.cancel()
-		ahead = 0
+		ahead.Store(0)
 		if err := os.WriteFile(file, []byte(textOf(t, file)+"c1 99999999999 AAAAAAAAAAAAAAAAAAAAAA 00000000\nc2 x\ns1 \nc1 1"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -59,18 +59,18 @@ func TestALoginIsNoLongerThanItsOwnTime(t *testing.T) {
 				if unknown {
 					op.begin = func(url.Values) *httptest.ResponseRecorder { return refuse("unknown_user_id") }
 				}
-				ahead := time.Duration(0)
+				var ahead atomic.Int64
 				l := newLab(t, op, func(c *merchant.Config) {
-					c.File, c.Now = file, func() time.Time { return time.Now().Add(ahead) }
+					c.File, c.Now = file, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 				})
-				ahead = 365 * 24 * time.Hour
+				ahead.Store(int64(365 * 24 * time.Hour))
 				l.cancel()
 				l.start()
 				synctest.Wait()
 				s := l.begin("till", kari)
 				time.Sleep(time.Second)
 				l.cancel()
-				ahead = 0
+				ahead.Store(0)
 				for range 2 {
 					l.start()
 					synctest.Wait()
