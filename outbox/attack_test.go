@@ -93,6 +93,34 @@ func TestAReceiverThatRefusesEverythingIsNotFlooded(t *testing.T) {
 	eventually(t, "delivery of all", func() bool { return len(rc.taken()) == many })
 }
 
+// Attack: every other person's answers are refused. Those are nobody's fault but theirs, however many: the receiver takes what comes between,
+// and nobody waits for a pause.
+func TestRefusalsWithDeliveriesBetweenAreNoPause(t *testing.T) {
+	t.Parallel()
+	const many = 40
+	rc := newReceiver(t)
+	rc.status = func(_ int, body string) int {
+		if strings.Contains(body, "odd") {
+			return http.StatusUnprocessableEntity
+		}
+		return http.StatusOK
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	o := open(t, outbox.Config{URL: rc.url, Dir: t.TempDir(), Secret: rc.secret, Keys: newKeys(t), Logger: zap.New(core)})
+	for range many {
+		for _, data := range []string{"odd", "even"} {
+			if err := o.Put(t.Context(), "consents.given", data); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(t, o)
+	eventually(t, "delivery of what is taken", func() bool { return len(rc.taken()) == many })
+	if n := logs.FilterMessageSnippet("the receiver of events is away").Len(); n != 0 {
+		t.Errorf("%d pauses", n)
+	}
+}
+
 // Attack: events are put while the directory is looked at. None is overlooked until the next look, a minute later, and none is taken up twice:
 // what stood in the queue without being known would be asked for over and over, at full speed, and nothing else sent.
 func TestPutWhileLooking(t *testing.T) {
